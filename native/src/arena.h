@@ -1,0 +1,24 @@
+/* A block of memory handed out in aligned pieces. Run once with base NULL to learn the size, then for real. */
+#ifndef ES_ARENA_H
+#define ES_ARENA_H
+
+#include "edge_ser.h"
+
+typedef struct es_arena {
+    unsigned char *base; /* NULL: only measure */
+    size_t used;
+} es_arena;
+
+static inline void *es_arena_take(es_arena *arena, size_t bytes)
+{
+    void *piece = arena->base ? arena->base + arena->used : NULL;
+    arena->used += (bytes + ES_ALIGNMENT - 1) / ES_ALIGNMENT * ES_ALIGNMENT;
+    return piece;
+}
+
+static inline float *es_arena_floats(es_arena *arena, size_t n)
+{
+    return es_arena_take(arena, n * sizeof(float));
+}
+
+#endif

@@ -1,0 +1,329 @@
+/* The front end as a state machine: samples -> buffer -> static rows -> deltas -> sliding normalisation -> rows.
+ *
+ * es_push only stores samples; es_pull computes rows straight into the caller's memory. es_process is push and pull
+ * in turn, so a batch and a stream run the same operations in the same order.
+ */
+#include "edge_ser.h"
+
+#include <string.h>
+
+#include "arena.h"
+#include "cepstral_mean.h"
+#include "delta.h"
+#include "quantize.h"
+#include "spectral.h"
+
+enum {
+    BUFFER_HOPS = 32,  /* how far pushing may run ahead of pulling, in hops beyond two windows */
+    INT8_ROWS = 16     /* rows that are quantised together */
+};
+
+struct es_frontend {
+    es_options options;
+    es_spectral spectral;
+    es_delta deltas[2];
+    es_sliding sliding;
+    size_t n_features;
+    float *int8_rows; /* [INT8_ROWS][n_features] */
+
+    float *buffer;       /* samples from the next frame on, `capacity` of them */
+    size_t capacity;
+    size_t left;         /* places before the first sample that framing adds */
+    size_t head, fill;   /* the next frame starts at buffer[head]; buffer[fill] is free */
+    size_t buffer_start; /* position of buffer[0] in the signal, counted from `left` places before its start */
+    float last_sample;   /* for pre-emphasis along the signal */
+    bool started;        /* the places on the left are filled */
+    bool finished;
+    size_t n_samples, n_computed, n_pulled; /* samples in, static rows computed, rows out */
+    uint64_t n_bad;
+};
+
+/* ---- framing ---- */
+
+static size_t left_places(const es_options *o)
+{
+    switch (o->framing) {
+    case ES_MIRROR:
+        return (size_t)(o->window_length / 2 - o->hop_length / 2);
+    case ES_CENTER:
+        return (size_t)(o->n_fft / 2 - (o->n_fft - o->window_length) / 2);
+    default:
+        return 0;
+    }
+}
+
+size_t es_n_frames(const es_frontend *fe, size_t n)
+{
+    const size_t window = (size_t)fe->options.window_length, hop = (size_t)fe->options.hop_length;
+    if (n == 0)
+        return 0;
+    switch (fe->options.framing) {
+    case ES_MIRROR:
+        return (n + hop / 2) / hop;
+    case ES_CENTER:
+        return 1 + n / hop;
+    case ES_TAIL:
+        return n <= window ? 1 : 1 + (n - window + hop - 1) / hop;
+    default:
+        return n < window ? 0 : 1 + (n - window) / hop;
+    }
+}
+
+/* Static rows that the samples so far determine. */
+static size_t frames_available(const es_frontend *fe)
+{
+    if (fe->finished)
+        return es_n_frames(fe, fe->n_samples);
+    const size_t window = (size_t)fe->options.window_length, places = fe->n_samples + fe->left;
+    return places < window || fe->n_samples == 0 ? 0 : 1 + (places - window) / (size_t)fe->options.hop_length;
+}
+
+/* Index in 0..n-1 of what stands at `position` of a signal of n samples that is reflected at both ends for ever. */
+static size_t reflected(ptrdiff_t position, size_t n)
+{
+    const ptrdiff_t length = (ptrdiff_t)n;
+    while (position < 0 || position >= length)
+        position = position < 0 ? -position - 1 : 2 * length - 1 - position;
+    return (size_t)position;
+}
+
+/* Where the sample that belongs at a place (counted as buffer_start is) lies in the buffer, by reflection. */
+static float mirrored_sample(const es_frontend *fe, size_t place)
+{
+    const size_t index = reflected((ptrdiff_t)place - (ptrdiff_t)fe->left, fe->n_samples);
+    return fe->buffer[index + fe->left - fe->buffer_start];
+}
+
+static void fill_left(es_frontend *fe)
+{
+    for (size_t i = 0; i < fe->left; i++)
+        fe->buffer[i] = fe->options.framing == ES_MIRROR ? mirrored_sample(fe, i) : 0.0f;
+    fe->started = true;
+}
+
+static void compact(es_frontend *fe)
+{
+    memmove(fe->buffer, fe->buffer + fe->head, (fe->fill - fe->head) * sizeof *fe->buffer);
+    fe->buffer_start += fe->head;
+    fe->fill -= fe->head;
+    fe->head = 0;
+}
+
+/* Makes n_frames whole frames stand at buffer[head]; after the end of the signal, places are filled as framing says. */
+static void complete_frames(es_frontend *fe, size_t n_frames)
+{
+    if (!fe->started)
+        fill_left(fe);
+    const size_t needed = (n_frames - 1) * (size_t)fe->options.hop_length + (size_t)fe->options.window_length;
+    if (fe->head + needed > fe->capacity)
+        compact(fe);
+    for (; fe->fill < fe->head + needed; fe->fill++)
+        fe->buffer[fe->fill] =
+            fe->options.framing == ES_MIRROR ? mirrored_sample(fe, fe->buffer_start + fe->fill) : 0.0f;
+}
+
+/* ---- rows ---- */
+
+/* Up to max_rows static rows. */
+static size_t static_rows(es_frontend *fe, float *rows, size_t max_rows)
+{
+    size_t n = frames_available(fe) - fe->n_computed;
+    n = n < max_rows ? n : max_rows;
+    n = n < ES_BLOCK ? n : ES_BLOCK;
+    if (n == 0)
+        return 0;
+    complete_frames(fe, n);
+    es_spectral_rows(&fe->spectral, fe->buffer + fe->head, n, rows);
+    fe->head += n * (size_t)fe->options.hop_length;
+    fe->n_computed += n;
+    return n;
+}
+
+/* Up to max_rows rows with `order` orders of deltas. */
+static size_t delta_rows(es_frontend *fe, int order, float *rows, size_t max_rows)
+{
+    if (order == 0)
+        return static_rows(fe, rows, max_rows);
+    es_delta *delta = &fe->deltas[order - 1];
+    const size_t width_out = delta->width_in + delta->n_slopes;
+    size_t n = 0;
+    while (n < max_rows) {
+        bool ended = false;
+        while (!es_delta_ready(delta, ended) && !ended) {
+            if (delta_rows(fe, order - 1, es_delta_slot(delta), 1) == 1)
+                es_delta_received(delta);
+            else if (fe->finished)
+                ended = true;
+            else
+                return n;
+        }
+        if (!es_delta_ready(delta, ended))
+            return n;
+        es_delta_emit(delta, rows + n++ * width_out);
+    }
+    return n;
+}
+
+size_t es_ready(const es_frontend *fe)
+{
+    const size_t wait = fe->finished ? 0 : (size_t)(fe->options.delta_order * fe->options.delta_window);
+    const size_t available = frames_available(fe);
+    return available < wait + fe->n_pulled ? 0 : available - wait - fe->n_pulled;
+}
+
+size_t es_pull(es_frontend *fe, float *rows, size_t max_frames)
+{
+    size_t n = 0;
+    while (n < max_frames) {
+        float *row = rows + n * fe->n_features;
+        const size_t k = delta_rows(fe, fe->options.delta_order, row, max_frames - n);
+        if (k == 0)
+            break;
+        if (fe->options.normalize == ES_NORMALIZE_SLIDING)
+            for (size_t i = 0; i < k; i++)
+                es_sliding_row(&fe->sliding, row + i * fe->n_features);
+        n += k;
+    }
+    fe->n_pulled += n;
+    return n;
+}
+
+size_t es_push(es_frontend *fe, const float *samples, size_t n)
+{
+    if (fe->finished)
+        return 0;
+    if (fe->capacity - fe->fill < n && fe->head > 0)
+        compact(fe);
+    const size_t space = fe->capacity - fe->fill;
+    n = n < space ? n : space;
+    const float preemphasis = fe->options.preemphasis_scope == ES_PER_SIGNAL ? fe->options.preemphasis : 0.0f;
+    fe->n_bad += es_take_samples(samples, n, fe->options.input_scale, preemphasis, &fe->last_sample,
+                                 fe->buffer + fe->fill);
+    fe->fill += n;
+    fe->n_samples += n;
+    return n;
+}
+
+void es_finish(es_frontend *fe)
+{
+    fe->finished = true;
+}
+
+void es_normalize_rows(const es_frontend *fe, float *rows, size_t n_frames)
+{
+    if (fe->options.normalize == ES_NORMALIZE_UTTERANCE)
+        es_normalize_utterance(rows, n_frames, fe->n_features, fe->options.normalize_variance);
+}
+
+/* ---- a whole signal ---- */
+
+size_t es_process(es_frontend *fe, const float *samples, size_t n, float *rows)
+{
+    es_reset(fe);
+    const size_t n_frames = es_n_frames(fe, n);
+    size_t done = 0;
+    for (size_t taken = 0; taken < n;) {
+        taken += es_push(fe, samples + taken, n - taken);
+        done += es_pull(fe, rows + done * fe->n_features, n_frames - done);
+    }
+    es_finish(fe);
+    done += es_pull(fe, rows + done * fe->n_features, n_frames - done);
+    es_normalize_rows(fe, rows, done);
+    return done;
+}
+
+/* Pulls what is ready and quantises it. */
+static size_t pull_int8(es_frontend *fe, const float *scale, const float *offset, int8_t *quantized)
+{
+    size_t n = 0, k;
+    while ((k = es_pull(fe, fe->int8_rows, INT8_ROWS)) > 0) {
+        es_quantize_rows(fe->int8_rows, k, fe->n_features, scale, offset, quantized + n * fe->n_features);
+        n += k;
+    }
+    return n;
+}
+
+size_t es_process_int8(es_frontend *fe, const float *samples, size_t n, const float *scale, const float *offset,
+                       int8_t *quantized, float *work)
+{
+    if (fe->options.normalize == ES_NORMALIZE_UTTERANCE) {
+        const size_t n_frames = es_process(fe, samples, n, work);
+        es_quantize_rows(work, n_frames, fe->n_features, scale, offset, quantized);
+        return n_frames;
+    }
+    es_reset(fe);
+    size_t done = 0;
+    for (size_t taken = 0; taken < n;) {
+        taken += es_push(fe, samples + taken, n - taken);
+        done += pull_int8(fe, scale, offset, quantized + done * fe->n_features);
+    }
+    es_finish(fe);
+    return done + pull_int8(fe, scale, offset, quantized + done * fe->n_features);
+}
+
+/* ---- life ---- */
+
+size_t es_n_features(const es_frontend *fe)
+{
+    return fe->n_features;
+}
+
+uint64_t es_bad_samples(const es_frontend *fe)
+{
+    return fe->n_bad;
+}
+
+void es_reset(es_frontend *fe)
+{
+    fe->head = fe->buffer_start = 0;
+    fe->fill = fe->left;
+    fe->last_sample = 0.0f;
+    fe->started = fe->finished = false;
+    fe->n_samples = fe->n_computed = fe->n_pulled = 0;
+    fe->n_bad = 0;
+    for (int i = 0; i < fe->options.delta_order; i++)
+        es_delta_reset(&fe->deltas[i]);
+    if (fe->options.normalize == ES_NORMALIZE_SLIDING)
+        es_sliding_reset(&fe->sliding);
+}
+
+/* Lays the front end out in the arena; with a base, the result stands at its start. */
+static void lay_out(es_frontend *fe, const es_options *o, es_arena *arena)
+{
+    es_arena_take(arena, sizeof *fe);
+    *fe = (es_frontend){.options = *o, .left = left_places(o)};
+    es_spectral_init(&fe->spectral, o, arena);
+    size_t width = (size_t)fe->spectral.n_static;
+    for (int i = 0; i < o->delta_order; i++) {
+        es_delta_init(&fe->deltas[i], width, (size_t)fe->spectral.n_static, (size_t)o->delta_window, arena);
+        width += (size_t)fe->spectral.n_static;
+    }
+    fe->n_features = width;
+    if (o->normalize == ES_NORMALIZE_SLIDING)
+        es_sliding_init(&fe->sliding, width, (size_t)o->normalize_frames, o->normalize_variance, arena);
+    fe->int8_rows = es_arena_floats(arena, INT8_ROWS * width);
+    fe->capacity = 2 * (size_t)o->window_length + BUFFER_HOPS * (size_t)o->hop_length;
+    fe->buffer = es_arena_floats(arena, fe->capacity);
+}
+
+size_t es_frontend_size(const es_options *options)
+{
+    if (es_options_problem(options))
+        return 0;
+    es_frontend measured;
+    es_arena arena = {NULL, 0};
+    lay_out(&measured, options, &arena);
+    return arena.used;
+}
+
+es_frontend *es_frontend_init(void *memory, size_t size, const es_options *options)
+{
+    const size_t needed = es_frontend_size(options);
+    if (needed == 0 || size < needed || memory == NULL || (uintptr_t)memory % ES_ALIGNMENT != 0)
+        return NULL;
+    es_arena arena = {memory, 0};
+    es_frontend *fe = memory;
+    lay_out(fe, options, &arena);
+    es_reset(fe);
+    return fe;
+}
