@@ -16,6 +16,7 @@
  * FILE.unplug   the device is gone: open fails and a running capture ends with -ENODEV
  * FILE.stuck    a faulty driver: always ready, never a frame, so that a naive reader spins
  * FILE.stall    the device is there but its clock has stopped
+ * FILE.hang     stopping the device does not return
  */
 #define PIC 1
 #include <alsa/asoundlib.h>
@@ -42,6 +43,7 @@ typedef struct {
     uint64_t next_frame;   /* of the recording, counted without wrapping */
     long speed;
     long overrun_every;
+    snd_pcm_sframes_t pointer; /* as last reported */
     int running;
     int ever_started;
     struct timespec first_start; /* the microphone's clock: sound goes on while nobody reads */
@@ -88,6 +90,7 @@ static int on_start(snd_pcm_ioplug_t *io)
         mic->ever_started = 1;
         mic->first_start = mic->start;
     }
+    mic->pointer = 0;
     mic->next_frame = frames_since(mic, &mic->first_start); /* what nobody read meanwhile is lost */
     mic->running = 1;
     return set_timer(mic, (uint64_t)io->period_size * 1000000000ULL / io->rate / mic->speed / 2 + 1);
@@ -96,6 +99,8 @@ static int on_start(snd_pcm_ioplug_t *io)
 static int on_stop(snd_pcm_ioplug_t *io)
 {
     file_microphone *mic = io->private_data;
+    while (fault(mic, "hang"))
+        usleep(10000);
     mic->running = 0;
     return set_timer(mic, 0);
 }
@@ -110,14 +115,15 @@ static snd_pcm_sframes_t on_pointer(snd_pcm_ioplug_t *io)
     if (!mic->running)
         return 0;
     if (fault(mic, "stuck") || fault(mic, "stall"))
-        return (snd_pcm_sframes_t)(io->appl_ptr % io->buffer_size);
+        return mic->pointer;
     uint64_t captured = frames_since(mic, &mic->start);
     uint64_t read = io->appl_ptr;
     if (captured > read + io->buffer_size)
         return -EPIPE;
     if (mic->overrun_every > 0 && captured > (uint64_t)mic->overrun_every)
         return -EPIPE;
-    return (snd_pcm_sframes_t)(captured % io->buffer_size);
+    mic->pointer = (snd_pcm_sframes_t)(captured % io->buffer_size);
+    return mic->pointer;
 }
 
 static snd_pcm_sframes_t on_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel_area_t *areas,

