@@ -1,0 +1,82 @@
+"""Architectures by name; a new one is a file here and a line in ``ARCHITECTURES``.
+
+A module of an architecture has
+
+- ``KIND``: "cnn", "gru", "lstm" … and ``FORM``: "window" (one fixed window in, logits out) or "step" (its layers can be
+  rewritten as a step with the state as input and output; see the module for the layers' names);
+- ``Options``: a frozen dataclass of what a recipe may choose under ``[model.options]``;
+- ``build(shape, options)``: a functional Keras 3 model from standardised float features [batch, frames, features] to
+  logits [batch, classes] by a layer named "emotion". With ``shape.heads`` it returns a dict of outputs, head by head.
+
+Models keep to ``keras`` and ``keras.ops``, so that any Keras backend can train them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from edge_ser.errors import ConfigError
+from train.naming import nearest
+
+ARCHITECTURES = {
+    "light_cnn": "train.models.light_cnn",
+    "mfcc_cnn": "train.models.mfcc_cnn",
+    "gru": "train.models.gru",
+    "causal_cnn": "train.models.causal_cnn",
+    "frame_rnn": "train.models.frame_rnn",
+    "bilstm_attention": "train.models.bilstm_attention",
+    "cnn_attention": "train.models.cnn_attention",
+    "spectrogram_cnn2d": "train.models.spectrogram_cnn2d",
+    "spectrogram_cnn1d": "train.models.spectrogram_cnn1d",
+    "segment_dnn": "train.models.segment_dnn",
+}
+HEADS = ("gender", "intensity", "valence", "arousal", "dominance")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the data decide about a network: ``frames`` is None where the length varies."""
+
+    frames: int | None
+    features: int
+    classes: int
+    heads: dict[str, int] = field(default_factory=dict)  # further head -> its number of outputs
+
+
+def architecture(name: str) -> ModuleType:
+    """The module of architecture ``name``. Raises ConfigError naming the nearest."""
+    if name not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ConfigError(f"no architecture {name!r}{nearest(name, ARCHITECTURES)} (there are: {known})")
+    return importlib.import_module(ARCHITECTURES[name])
+
+
+def check_model(model: Any, where: str) -> None:
+    """Raise ConfigError unless a recipe's ``[model]`` names an architecture, options and heads that exist."""
+    from train.recipe import build_options
+
+    module = architecture(model.architecture)
+    build_options(module.Options, model.options, f"{where}: model.options")
+    for head in model.heads:
+        if head not in HEADS:
+            raise ConfigError(f"{where}: model.heads: no head {head!r}{nearest(head, HEADS)}")
+
+
+def build_model(model: Any, shape: Shape) -> Any:
+    """Build the Keras model of a recipe's ``[model]`` section for data of ``shape``."""
+    from train.recipe import build_options
+
+    module = architecture(model.architecture)
+    return module.build(shape, build_options(module.Options, model.options, "model.options"))
+
+
+def load_model(path: Path) -> Any:
+    """Load a run's ``model.keras``, with the layers of this package."""
+    import keras
+
+    importlib.import_module("train.models.layers")
+    return keras.models.load_model(path, compile=False)

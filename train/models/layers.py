@@ -1,0 +1,78 @@
+"""Keras layers that the architectures share: masks from padding, pooling over time, the output heads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from train.models import Shape
+
+PACKAGE = "edge_ser"
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class FrameMask(keras.layers.Layer):
+    """Features [batch, frames, features] -> bool [batch, frames // stride]: which steps hold a frame of the utterance.
+
+    Padding is exactly zero in every feature, which standardised features of sound never are.
+    """
+
+    def __init__(self, stride: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stride = stride
+
+    def call(self, features: Any) -> Any:
+        last = features[:, self.stride - 1 :: self.stride]
+        return ops.any(ops.not_equal(last, 0.0), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "stride": self.stride}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class MaskedMean(keras.layers.Layer):
+    """Mean over time of [batch, steps, n] where mask [batch, steps] holds -> [batch, n]."""
+
+    def call(self, values: Any, mask: Any) -> Any:
+        weights = ops.expand_dims(ops.cast(mask, values.dtype), -1)
+        return ops.sum(values * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class AttentionPooling(keras.layers.Layer):
+    """Weighted mean over time: the weights are a softmax of a learnt score of each step.
+
+    [batch, steps, n] (and mask [batch, steps]) -> [batch, n]; local attention of Mirsamadi et al., ICASSP 2017.
+    ``weights_of`` gives the weights alone, for plots.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        self.score = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="score")
+
+    def weights_of(self, values: Any, mask: Any = None) -> Any:
+        scores = ops.sum(values * self.score, axis=-1)
+        if mask is not None:
+            scores = ops.where(mask, scores, ops.full_like(scores, -1e9))
+        return ops.softmax(scores, axis=-1)
+
+    def call(self, values: Any, mask: Any = None) -> Any:
+        return ops.sum(values * ops.expand_dims(self.weights_of(values, mask), -1), axis=1)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        return None
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], input_shape[-1])
+
+
+def finish(inputs: Any, embedding: Any, shape: Shape, name: str) -> Any:
+    """Close a network: the "emotion" logits, and one dense layer per further head on the same embedding."""
+    emotion = keras.layers.Dense(shape.classes, name="emotion")(embedding)
+    if not shape.heads:
+        return keras.Model(inputs, emotion, name=name)
+    outputs = {"emotion": emotion}
+    for head, width in shape.heads.items():
+        outputs[head] = keras.layers.Dense(width, name=head)(embedding)
+    return keras.Model(inputs, outputs, name=name)

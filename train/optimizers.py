@@ -1,0 +1,69 @@
+"""Optimisers and losses of a recipe, in Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from train.recipe import Optimizer, Recipe
+from train.targets import DIMENSIONS
+
+
+def learning_rate(optimizer: Optimizer, epochs: int, steps: int) -> Any:
+    """A number, or Keras's cosine decay over all ``epochs * steps`` steps with its linear warm-up."""
+    if optimizer.schedule == "constant":
+        return optimizer.learning_rate
+    warmup = optimizer.warmup_epochs * steps
+    if not warmup:
+        return keras.optimizers.schedules.CosineDecay(optimizer.learning_rate, epochs * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, epochs * steps - warmup, warmup_target=optimizer.learning_rate, warmup_steps=warmup
+    )
+
+
+def make_optimizer(optimizer: Optimizer, epochs: int, steps: int) -> Any:
+    """The Keras optimiser of a recipe's ``[optimizer]`` for a fit of ``epochs`` of ``steps``."""
+    kinds = {
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "sgd": keras.optimizers.SGD,
+        "rmsprop": keras.optimizers.RMSprop,
+    }
+    options: dict[str, Any] = {"learning_rate": learning_rate(optimizer, epochs, steps)}
+    if optimizer.weight_decay:
+        options["weight_decay"] = optimizer.weight_decay
+    if optimizer.clip_norm:
+        options["global_clipnorm"] = optimizer.clip_norm
+    if optimizer.ema_momentum:
+        options |= {"use_ema": True, "ema_momentum": optimizer.ema_momentum}
+    if optimizer.name == "sgd":
+        options["momentum"] = 0.9
+    made = kinds[optimizer.name](**options)
+    if optimizer.name == "adamw":
+        made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return made
+
+
+def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
+    """Give ``model`` its optimiser and the loss: the sum over heads of weight times mean loss of the head.
+
+    Emotion (weight 1), gender and intensity: cross entropy, the emotion's with label smoothing. Dimensions: mean squared
+    error. An example's own weight multiplies its loss; a mean is over the batch.
+    """
+    smoothing = recipe.fit.label_smoothing
+    losses: dict[str, Any] = {
+        "emotion": keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    }
+    for head in recipe.model.heads:
+        if head in DIMENSIONS:
+            losses[head] = keras.losses.MeanSquaredError()
+        else:
+            losses[head] = keras.losses.CategoricalCrossentropy(from_logits=True)
+    weights = {"emotion": 1.0, **recipe.model.heads}
+    model.compile(
+        optimizer=make_optimizer(recipe.optimizer, recipe.fit.epochs, steps),
+        loss=losses if recipe.model.heads else losses["emotion"],
+        loss_weights=weights if recipe.model.heads else None,
+        jit_compile=False,
+    )
