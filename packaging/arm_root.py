@@ -1,4 +1,5 @@
-"""Builds the ARM roots that wheels are cross-compiled against and that tests run in: `arm_root.py arm64 armhf`.
+"""Builds the ARM roots that wheels are cross-compiled against and that tests run in: `arm_root.py arm64
+armhf`.
 
 A root is a folder, `arm/ARCH/root`, with Debian 12's Python 3.11 for that architecture, beside it one folder
 of Python packages per TFLite runtime (`arm/ARCH/litert`, `arm/ARCH/tflite`), since the two runtimes want
@@ -26,9 +27,18 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 PYTHON = ["python3.11-minimal", "libpython3.11-stdlib", "libpython3.11-dev", "libstdc++6"]
 # LiteRT 2.1.6 is the newest that qemu 7.2 runs; the newest qemu with plugins in Debian 12 is 7.2.
-LITERT = ["ai-edge-litert==2.1.6", "numpy==2.2.6", "soundfile==0.13.1", "soxr==1.1.0"]
+KALDI = "kaldi-native-fbank==1.22.5"  # the rival that benchmarks/arm_instructions.py counts
+LITERT = ["ai-edge-litert==2.1.6", "numpy==2.2.6", "soundfile==0.13.1", "soxr==1.1.0", KALDI]
 TFLITE = ["tflite-runtime==2.14.0", "numpy==1.26.4", "soundfile==0.13.1", "soxr==1.1.0"]
-GLIBC_TAGS = ["2_34", "2_31", "2_28", "2_27", "2_26", "2_24", "2_17"]  # of PyPI's ARM wheels; Debian 12 has 2.36
+GLIBC_TAGS = [
+    "2_34",
+    "2_31",
+    "2_28",
+    "2_27",
+    "2_26",
+    "2_24",
+    "2_17",
+]  # of PyPI's ARM wheels; Debian 12 has 2.36
 
 
 @dataclass(frozen=True)
@@ -54,9 +64,15 @@ ROOTS = {
 }
 
 
-def run(*command: str | Path) -> None:
-    """Runs a command; its output is shown only when it fails."""
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def run(*command: str | Path, env: dict[str, str] | None = None) -> None:
+    """Runs a command, `env` added to the environment; its output is shown only when it fails."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        env=os.environ | (env or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}\nfailed with status {done.returncode}")
 
@@ -89,7 +105,7 @@ def unpack_debian(arch: str, packages: list[str], home: Path) -> None:
 
 
 def install_python(machine: str, requirements: list[str], depends: bool, target: Path) -> None:
-    """Installs Python packages for CPython 3.11 on `machine` (this machine and Python when empty) into a folder."""
+    """Installs packages for CPython 3.11 on `machine` (empty: this machine and Python) into a folder."""
     options = ["--only-binary=:all:", "--target", str(target)]
     if machine:
         options += ["--python-version=3.11", "--implementation=cp", "--abi=cp311", "--abi=abi3", "--abi=none"]
@@ -103,7 +119,9 @@ def build(arch: str) -> None:
     """Makes arm/ARCH, unless what is there was made from the same description."""
     root, home = ROOTS[arch], ARM / arch
     stamp = home / "complete"
-    digest = hashlib.sha256(f"{root} {MIRROR} {sys.version_info[:2] if arch == 'host' else ''}".encode()).hexdigest()
+    digest = hashlib.sha256(
+        f"{root} {MIRROR} {sys.version_info[:2] if arch == 'host' else ''}".encode()
+    ).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
         return
     shutil.rmtree(home, ignore_errors=True)

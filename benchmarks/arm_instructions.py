@@ -1,0 +1,84 @@
+"""Instructions each stage of the pipeline executes on a Raspberry Pi's processors, counted exactly under
+emulation.
+
+    python packaging/wheels.py aarch64              builds what is counted
+    python benchmarks/arm_instructions.py           prints the table
+    python benchmarks/arm_instructions.py --check   fails when a count is 5 % above arm_counts.json
+    python benchmarks/arm_instructions.py --update  writes arm_counts.json
+
+A count does not depend on the machine it is made on, so the check cannot flake: it fails only when the
+code, the compiler or a runtime changed. arm_counts.json is to be updated, in the same commit, when that was
+meant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from arm_counting import count
+
+RECORD = Path(__file__).with_name("arm_counts.json")
+CPUS = [
+    "cortex-a53",
+    "cortex-a76",
+]  # Pi 3 and Pi Zero 2; Pi 5. A Pi 4's cortex-a72 executes what a cortex-a53 does.
+RUNS = {"litert": ["frontend", "kaldi-native-fbank"]}  # folder of packages -> suites
+ALLOWED_GROWTH = 0.05
+
+Counts = dict[str, dict[str, int]]  # cpu -> stage -> instructions of a unit
+
+
+def measure(cpus: list[str]) -> Counts:
+    """Counts every stage on every processor."""
+    counts: Counts = {}
+    for cpu in cpus:
+        counts[cpu] = {}
+        for folder, suites in RUNS.items():
+            for stage in count("arm64", cpu, folder, suites).stages:
+                counts[cpu][stage.name] = stage.per_unit
+    return counts
+
+
+def complaints(counts: Counts, recorded: Counts) -> list[str]:
+    """A line for every count that is not recorded or grew too much, and every record that is not counted."""
+    found = []
+    for cpu, stages in counts.items():
+        before = recorded.get(cpu, {})
+        for name, now in stages.items():
+            if name not in before:
+                found.append(f"{cpu}: {name}: {now} instructions, not recorded yet")
+            elif now > before[name] * (1 + ALLOWED_GROWTH):
+                growth = 100 * (now / before[name] - 1)
+                found.append(
+                    f"{cpu}: {name}: {now} instructions, {growth:.1f} % more than the {before[name]} recorded"
+                )
+        found += [f"{cpu}: {name}: recorded, but no longer counted" for name in before if name not in stages]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Count instructions on emulated ARM processors.")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--check", action="store_true", help=f"compare with {RECORD.name}")
+    action.add_argument("--update", action="store_true", help=f"write {RECORD.name}")
+    parser.add_argument("--cpu", choices=CPUS, action="append", help="default: all")
+    arguments = parser.parse_args()
+    counts = measure(arguments.cpu or CPUS)
+    for cpu, stages in counts.items():
+        for name, instructions in stages.items():
+            print(f"{cpu}  {instructions:>12,}  {name}")
+    if arguments.update:
+        RECORD.write_text(json.dumps(counts, indent=2) + "\n")
+    if arguments.check:
+        found = complaints(counts, json.loads(RECORD.read_text()))
+        if found:
+            sys.exit(
+                "\n".join([*found, f"if this is meant: python {Path(__file__).name} --update, and commit it"])
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The program whose instructions arm_instructions.py counts: each stage of the pipeline, a little and a lot
+of it.
+
+Runs on the emulated processor. A stage is two pieces of work that differ only in how many units they do;
+the count of one unit is the difference of the two counts divided by the difference of the units, so that
+what comes on top of the units (Python's call, the marks themselves) falls out. Prints the stages in the
+order of their marks, and where the libraries lie in memory, as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+MARK = 0x5E000000  # packaging/count_instructions.c
+WARM_UPS = 12  # CPython 3.11 rewrites its bytecode while a function is new
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`little` does `little_units` of what is measured, `lot` does `lot_units`."""
+
+    name: str
+    little_units: int
+    little: Callable[[], object]
+    lot_units: int
+    lot: Callable[[], object]
+
+
+def speech_like(n_samples: int) -> np.ndarray:
+    """float32 [n_samples] of a decaying harmonic sound in noise; counts hardly depend on what is in it."""
+    time = np.arange(n_samples) / 16000
+    voice = sum(np.sin(2 * np.pi * 140 * k * time) / k for k in range(1, 20))
+    noise = np.random.default_rng(8).standard_normal(n_samples)
+    return (0.1 * voice + 0.01 * noise).astype(np.float32)
+
+
+def repeated(work: Callable[[], object], times: int) -> Callable[[], None]:
+    """A callable that calls `work` so many times."""
+
+    def run() -> None:
+        for _ in range(times):
+            work()
+
+    return run
+
+
+def frontend_stages() -> Iterator[Stage]:
+    """MFCC of a frame, its int8 write, and a hop of the streaming front end as Python sees it."""
+    from edge_ser.frontend import Frontend, FrontendOptions
+
+    samples = speech_like(16000)
+    few, many = samples[: 400 + 9 * 160], samples[: 400 + 89 * 160]
+    for name, options in {
+        "MFCC of a frame (25/10 ms, 40 mel, 13 cepstra)": FrontendOptions(),
+        "log-mel of a frame (25/10 ms, 40 mel)": FrontendOptions(feature="log_mel"),
+    }.items():
+        process = Frontend(options).process
+        yield Stage(name, 10, partial(process, few), 90, partial(process, many))
+    frontend = Frontend(FrontendOptions())
+    scale = np.full(frontend.n_features, 4.0, np.float32)
+    offset = np.zeros(frontend.n_features, np.float32)
+    out = np.empty((90, frontend.n_features), np.int8)
+    yield Stage(
+        "MFCC of a frame, written as int8",
+        10,
+        partial(frontend.process_int8, few, scale, offset, out),
+        90,
+        partial(frontend.process_int8, many, scale, offset, out),
+    )
+    streaming = Frontend(FrontendOptions())
+    hop = samples[:160]
+
+    def push_and_pull() -> None:
+        streaming.push(hop)
+        streaming.pull()
+
+    yield Stage(
+        "push and pull of a 10 ms hop, from Python", 1, push_and_pull, 33, repeated(push_and_pull, 33)
+    )
+
+
+def kaldi_native_fbank_stages() -> Iterator[Stage]:
+    """The rival's MFCC. Its Python takes a list, so the same one is framed every 10 ms and every second."""
+    import kaldi_native_fbank as knf
+
+    samples = speech_like(16000).tolist()
+
+    def run(shift_ms: float) -> None:
+        options = knf.MfccOptions()
+        options.frame_opts.dither = 0
+        options.frame_opts.frame_shift_ms = shift_ms
+        options.mel_opts.num_bins = 40
+        options.num_ceps = 13
+        knf.OnlineMfcc(options).accept_waveform(16000, samples)
+
+    yield Stage("MFCC of a frame, kaldi-native-fbank", 1, lambda: run(1000), 98, lambda: run(10))
+
+
+SUITES = {"frontend": frontend_stages, "kaldi-native-fbank": kaldi_native_fbank_stages}
+
+
+def libraries() -> dict[str, int]:
+    """Path of every shared library in this process -> the address its first byte was loaded at."""
+    found: dict[str, int] = {}
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, _, offset, *_, path = line.split()
+        if path.endswith(".so") or ".so." in path:
+            found.setdefault(path, int(addresses.split("-")[0], 16) - int(offset, 16))
+    return found
+
+
+def mark(number: int) -> None:
+    """Tells the counting plugin where we are."""
+    with contextlib.suppress(ProcessLookupError):
+        os.getpriority(os.PRIO_USER, MARK + number)
+
+
+def main(suites: list[str]) -> None:
+    """Runs the stages of the suites, two marks around each of their two pieces of work."""
+    done: list[dict[str, object]] = []
+    for suite in suites:
+        for stage in SUITES[suite]():
+            repeated(stage.little, WARM_UPS)()
+            stage.lot()
+            gc.collect()
+            gc.disable()
+            first = 4 * len(done)
+            mark(first)
+            stage.little()
+            mark(first + 1)
+            mark(first + 2)
+            stage.lot()
+            mark(first + 3)
+            gc.enable()
+            done.append({"name": stage.name, "units": [stage.little_units, stage.lot_units]})
+    print(json.dumps({"stages": done, "libraries": libraries()}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
