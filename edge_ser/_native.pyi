@@ -1,7 +1,7 @@
 """Types of the compiled binding (native/_native.pyx)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ def preset_options(preset: str) -> dict[str, Any]: ...
 def options_problem(given: Mapping[str, Any]) -> str | None: ...
 
 class NativeFrontend:
-    def __new__(cls, given: Mapping[str, Any]) -> NativeFrontend: ...
+    def __new__(cls, given: Mapping[str, Any]) -> Self: ...
     @property
     def n_features(self) -> int: ...
     @property

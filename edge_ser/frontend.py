@@ -33,8 +33,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 class FrontendOptions:
     """What the features are. Fields left at None take the preset's value when the object is made.
 
-    Presets: ``kaldi`` (kaldi-native-fbank), ``librosa`` (librosa, ``top_db=None``), ``htk`` (python_speech_features
-    with a Hamming window). They fix conventions; rate, lengths and counts have the same defaults in all three.
+    Presets: ``kaldi`` (kaldi-native-fbank), ``librosa`` (librosa, ``top_db=None``), ``htk``
+    (python_speech_features with a Hamming window). They fix conventions; rate, lengths and counts have
+    the same defaults in all three.
     """
 
     preset: str = "kaldi"
@@ -158,16 +159,17 @@ def _typed(name: str, value: Any) -> Any:
 class Frontend(_native.NativeFrontend):
     """Samples (float32, -1 to 1, at ``options.rate_hz``) to features, whole signals or as they arrive.
 
-    Not to be used by two threads at once; each thread may have its own. ``process`` and push/pull give the same bits.
+    Not to be used by two threads at once; each thread may have its own. ``process`` and push/pull give the
+    same bits.
     """
 
     options: FrontendOptions
 
     def __new__(cls, options: FrontendOptions | None = None) -> Frontend:
         options = options or FrontendOptions()
-        frontend = super().__new__(cls, options._native_options())
-        frontend.options = options
-        return frontend
+        self = super().__new__(cls, options._native_options())
+        self.options = options
+        return self
 
     def __init__(self, options: FrontendOptions | None = None) -> None:
         """``options``: what the features are; the kaldi preset when none are given."""
