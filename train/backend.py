@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def configure(threads: int = 1) -> None:
-    """One deterministic set-up for every process that trains: quiet, TensorFlow by default, ``threads`` per operation.
+    """One deterministic set-up for every process that trains: quiet, TensorFlow by default, ``threads`` per
+    operation.
 
-    With one thread the order of additions is fixed, so equal seeds give equal weights. A GPU is used when there is one;
+    With one thread the order of additions is fixed, so equal seeds give equal weights. A GPU is used when
+    there is one;
     ``KERAS_BACKEND`` may name jax or torch.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,7 +20,8 @@ def configure(threads: int = 1) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
     if os.environ["KERAS_BACKEND"] == "tensorflow":
-        import tensorflow
+        with _quiet():
+            import tensorflow
 
         try:
             tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
@@ -24,3 +29,17 @@ def configure(threads: int = 1) -> None:
         except RuntimeError:
             pass  # already running in this process, with the settings it started with
         tensorflow.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep TensorFlow's C++ start-up chatter, which no setting silences, off standard error."""
+    kept = os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)

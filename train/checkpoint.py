@@ -12,7 +12,9 @@ from train.atomic import write_bytes
 
 
 def _variables(model: Any) -> list[Any]:
-    """Weights, batch statistics, seeds of dropout, moments and averages of the optimiser, in the order of creation."""
+    """Weights, batch statistics, seeds of dropout, moments and averages of the optimiser, in the order of
+    creation.
+    """
     return [*model.variables, *model.optimizer.variables]
 
 

@@ -24,10 +24,11 @@ def cross_corpus(
     seed: int = 0,
     command: str = "",
 ) -> dict[str, Any]:
-    """Fit on the corpora ``train``, score the corpora ``test``; the run's description with the protocol in words.
+    """Fit on the corpora ``train``, score the corpora ``test``; the run's description with the protocol in
+    words.
 
-    Labels, merges and rules are the recipe's. A label that only some corpora have is allowed as long as the training
-    data have it.
+    Labels, merges and rules are the recipe's. A label that only some corpora have is allowed as long as the
+    training data have it.
     """
     both = set(train) & set(test)
     if both:

@@ -34,10 +34,11 @@ def cross_validate(
     choices: Sequence[Sequence[str]] = (),
     tell: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Fit every fold with every seed of ``recipe.evaluation`` into ``folder`` and return what goes into its cv.json.
+    """Fit every fold with every seed of ``recipe.evaluation`` into ``folder`` and return what goes into its
+    cv.json.
 
-    Finished folds of an earlier, interrupted call are kept. ``choices`` are sets of overrides, one of which is chosen
-    inside each fold by its training data (train/nested.py).
+    Finished folds of an earlier, interrupted call are kept. ``choices`` are sets of overrides, one of which
+    is chosen inside each fold by its training data (train/nested.py).
     """
     folder.mkdir(parents=True, exist_ok=True)
     tasks = []
@@ -92,8 +93,8 @@ def _figures(folder: Path) -> str:
 def summarise(recipe: Recipe, folder: Path, runs: Sequence[tuple[Path, str, int]]) -> dict[str, Any]:
     """Pool the predictions of all runs (folder, fold's name, seed): figures per seed, and over all seeds.
 
-    Seeds score the same utterances, so the pooled figure is the mean over seeds, and a speaker drawn by the bootstrap
-    brings all seeds along.
+    Seeds score the same utterances, so the pooled figure is the mean over seeds, and a speaker drawn by the
+    bootstrap brings all seeds along.
     """
     labels = recipe.data.labels
     utterances: list[Utterance] = []
@@ -111,7 +112,7 @@ def summarise(recipe: Recipe, folder: Path, runs: Sequence[tuple[Path, str, int]
         parts.append(scores)
         rows += [
             [seed, name, each.path, each.emotion, *map(repr, row.tolist())]
-            for each, row in zip(held_out, scores)
+            for each, row in zip(held_out, scores, strict=True)
         ]
     scores = np.concatenate(parts)
     with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:

@@ -23,7 +23,9 @@ SILENT_SHARE = 0.5  # of a segment's frames, from which it belongs to the class 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Mean and standard deviation of each feature over the training data, as the network's input sees them."""
+    """Mean and standard deviation of each feature over the training data, as the network's input
+    sees them.
+    """
 
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
@@ -80,7 +82,9 @@ class TrainingSet:
         return [silent_segments(self.extractor, self.extractor.samples(each)) for each in self.utterances]
 
     def _units(self) -> list[tuple[int, int]]:
-        """What one epoch goes through: (utterance, segment) pairs, segment 0 where there is one input an utterance."""
+        """What one epoch goes through: (utterance, segment) pairs, segment 0 where there is one input an
+        utterance.
+        """
         if self.recipe.input.cut != "segment":
             return [(index, 0) for index in range(len(self.utterances))]
         counts = [len(self.extractor.cached(each, "windows")) for each in self.utterances]
@@ -97,7 +101,7 @@ class TrainingSet:
         for chosen in self._order(rng):
             generators = [np.random.default_rng([self.seed, epoch, *self.units[unit]]) for unit in chosen]
             inputs = [
-                self._input(*self.units[unit], each) for unit, each in zip(chosen, generators, strict=True)
+                self._input(self.units[unit], each) for unit, each in zip(chosen, generators, strict=True)
             ]
             owners = [self.units[unit][0] for unit in chosen]
             batch = Batch(padded(inputs), *self.targets.of(owners))
@@ -109,12 +113,15 @@ class TrainingSet:
         size = self.recipe.fit.batch_size
         order = rng.permutation(len(self.units))
         if self.recipe.fit.bucket:
-            lengths = [self.utterances[self.units[unit][0]].duration_s or 0.0 for unit in order]
+            lengths = [
+                round(4.0 * (self.utterances[self.units[unit][0]].duration_s or 0.0)) for unit in order
+            ]
             order = order[np.argsort(lengths, kind="stable")]
         batches = [order[start : start + size] for start in range(0, len(order), size)]
         return [batches[i] for i in rng.permutation(len(batches))] if self.recipe.fit.bucket else batches
 
-    def _input(self, index: int, segment: int, rng: np.random.Generator) -> Features:
+    def _input(self, unit: tuple[int, int], rng: np.random.Generator) -> Features:
+        index, segment = unit
         features = self._features(index, rng)
         if self.recipe.input.cut == "window":
             features = self._window(features, rng)
@@ -138,7 +145,9 @@ class TrainingSet:
         return self.extractor.compute(np.ascontiguousarray(samples))
 
     def _window(self, features: Features, rng: np.random.Generator) -> Features:
-        """A window at a random place of a long utterance, moved by the recipe's offsets, silence where it overhangs."""
+        """A window at a random place of a long utterance, moved by the recipe's offsets, silence where it
+        overhangs.
+        """
         assert self.silence is not None and self.extractor.frames is not None
         frames = self.extractor.frames
         start = int(rng.integers(max(len(features) - frames, 0) + 1))
@@ -154,11 +163,6 @@ class TrainingSet:
             if self.silent[index][segment]:
                 batch.targets["emotion"][row] = 0.0
                 batch.targets["emotion"][row, -1] = 1.0
-
-
-def silent_segments(self, index: int) -> NDArray[np.bool_]:
-    """Which segments of an utterance are mostly silence."""
-    return silent_segments(self.extractor, self.extractor.samples(self.utterances[index]))
 
 
 def silent_segments(extractor: Extractor, samples: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -180,7 +184,9 @@ def padded(inputs: Sequence[Features]) -> NDArray[np.float32]:
 
 
 def mixed_up(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
-    """Mixup (Zhang et al., ICLR 2018): each example is blended with another of its batch, and so are the targets."""
+    """Mixup (Zhang et al., ICLR 2018): each example is blended with another of its batch, and so are the
+    targets.
+    """
     share = np.float32(rng.beta(alpha, alpha))
     other = rng.permutation(len(batch.inputs))
 

@@ -1,11 +1,14 @@
-"""Where tasks run: processes of this machine, or the workers of a Dask cluster, behind concurrent.futures.Executor.
+"""Where tasks run: processes of this machine, or the workers of a Dask cluster, behind
+concurrent.futures.Executor.
 
-A task is a function of its arguments alone, so the results are the same wherever and in whatever order they come. A
-worker that dies takes only the task it was at with it, which is started again elsewhere and finds its checkpoint.
+A task is a function of its arguments alone, so the results are the same wherever and in whatever order they
+come. A worker that dies takes only the task it was at with it, which is started again elsewhere and finds its
+checkpoint.
 """
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
@@ -23,8 +26,8 @@ T = TypeVar("T")
 class LocalProcesses(Executor):
     """``workers`` processes, each of which may be killed without harm to the others.
 
-    ProcessPoolExecutor gives up all its workers when one dies; here each worker is a pool of its own, opened again when
-    it breaks.
+    ProcessPoolExecutor gives up all its workers when one dies; here each worker is a pool of its own, opened
+    again when it breaks.
     """
 
     def __init__(self, workers: int) -> None:
@@ -74,11 +77,11 @@ def open_executor(workers: int, cluster: str | None = None) -> Iterator[Executor
             executor.shutdown(cancel_futures=True)
         return
     try:
-        from distributed import Client
+        distributed: Any = importlib.import_module("distributed")
     except ImportError:
         raise ConfigError("--cluster needs Dask: pip install 'edge-ser[cluster]'") from None
     try:
-        client = Client(cluster, timeout="20s")
+        client = distributed.Client(cluster, timeout="20s")
     except (OSError, TimeoutError, ValueError) as error:
         raise ConfigError(f"--cluster {cluster}: no scheduler answers there ({error})") from None
     try:

@@ -1,7 +1,8 @@
 """Features by the product's own front end, computed once and kept by content.
 
-A cache entry is named by a digest of all that decides its values: the bytes of the recording, the options, how the audio
-is cut, and the bytes of the compiled front end. Nothing is ever looked up by a recording's name or date.
+A cache entry is named by a digest of all that decides its values: the bytes of the recording, the options,
+how the audio is cut, and the bytes of the compiled front end. Nothing is ever looked up by a recording's name
+or date.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ CACHE = Path(os.environ.get("EDGE_SER_CACHE") or Path(__file__).parents[1] / ".c
 
 @functools.cache
 def frontend_digest() -> str:
-    """Digest of all that turns a file into features: the compiled front end, the readers, the libraries they call."""
+    """Digest of all that turns a file into features: the compiled front end, the readers, the libraries they
+    call.
+    """
     digest = hashlib.sha256(Path(edge_ser._native.__file__).read_bytes())
     for module in (audio, conditioner, pcm, wav):
-        digest.update(Path(module.__file__).read_bytes())
+        digest.update(Path(str(module.__file__)).read_bytes())
     for library in ("soundfile", "soxr"):
         digest.update(importlib.metadata.version(library).encode())
     return digest.hexdigest()
@@ -64,7 +67,7 @@ class Extractor:
 
     def silence(self) -> Features:
         """The features [features] of digital silence, with which shifted windows are filled."""
-        return self.compute(np.zeros(self.window_samples, dtype=np.float32))[0]
+        return np.asarray(self.compute(np.zeros(self.window_samples, dtype=np.float32))[0], dtype=np.float32)
 
     def compute(self, samples: Samples) -> Features:
         """All frames of ``samples``; for windows, of ``samples`` zero-padded to at least one window."""
@@ -77,7 +80,8 @@ class Extractor:
     def windows(self, samples: Samples, delay_samples: int = 0) -> NDArray[np.float32]:
         """The inputs [n, frames, features] of an utterance exactly as the device makes them.
 
-        Windows start every ``hop_s``, the last one ends with the audio; each is computed from its own audio alone.
+        Windows start every ``hop_s``, the last one ends with the audio; each is computed from its own audio
+        alone.
         ``delay_samples`` of silence come first (test-time shifts).
         """
         if delay_samples:
@@ -114,7 +118,9 @@ class Extractor:
         return read_audio(self.root / utterance.path, self.rate_hz)
 
     def cached(self, utterance: Utterance, what: str, delay_samples: int = 0) -> NDArray[np.float32]:
-        """``compute`` ("frames") or ``windows`` ("windows") of a recording, from the cache when it is there."""
+        """``compute`` ("frames") or ``windows`` ("windows") of a recording, from the cache when it
+        is there.
+        """
         path = self._entry(utterance, what, delay_samples)
         if path is not None and path.is_file():
             return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)

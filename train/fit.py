@@ -1,8 +1,8 @@
 """Fit one model: epochs over the training data, a checkpoint after each, the last epoch as the result.
 
-Held-out utterances, if any, are scored after every epoch for the learning curve and once more at the end. Nothing is
-chosen by them. Everything random derives from (seed, epoch), so a fit that was killed and is started again ends with
-the same weights as one that ran through.
+Held-out utterances, if any, are scored after every epoch for the learning curve and once more at the end.
+Nothing is chosen by them. Everything random derives from (seed, epoch), so a fit that was killed and is
+started again ends with the same weights as one that ran through.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def fit(
 ) -> None:
     """Train ``recipe`` on ``train`` and leave a run in ``folder`` (docs/training.md says what a run holds).
 
-    A ``folder`` that already holds the finished run is left alone. One that was begun is continued, or begun anew when
-    it belongs to another recipe, seed, list or commit of the front end.
+    A ``folder`` that already holds the finished run is left alone. One that was begun is continued, or begun
+    anew when it belongs to another recipe, seed, list or commit of the front end.
     """
     import keras
 

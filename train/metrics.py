@@ -1,7 +1,7 @@
 """Figures from predictions: what is right, for whom, and how sure one can be of it.
 
-UAR is the unweighted average recall (mean of the classes' recalls), WA the weighted accuracy (share that is right).
-A class without a true utterance does not count in macro means.
+UAR is the unweighted average recall (mean of the classes' recalls), WA the weighted accuracy (share that is
+right). A class without a true utterance does not count in macro means.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def top_k_accuracy(true: Labels, scores: Scores, k: int) -> float:
 
 
 def per_class(counts: NDArray[Any], labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and the number of true utterances of each class; 0 for what is never predicted."""
+    """Precision, recall, F1 and the number of true utterances of each class; 0 for what is never
+    predicted.
+    """
     result = {}
     for index, label in enumerate(labels):
         hit, true, said = counts[index, index], counts[index].sum(), counts[:, index].sum()
@@ -76,7 +78,9 @@ def bootstrap_interval(
     figure: Callable[[NDArray[Any]], float],
     seed: int = 0,
 ) -> list[float]:
-    """95 % interval of a figure of the confusion matrix when ``groups`` (speakers) are drawn with replacement."""
+    """95 % interval of a figure of the confusion matrix when ``groups`` (speakers) are drawn with
+    replacement.
+    """
     names = sorted(set(groups))
     members = np.array([names.index(group) for group in groups])
     matrices = np.stack(
@@ -92,7 +96,9 @@ def bootstrap_interval(
 def evaluate(
     utterances: Sequence[Utterance], true: Labels, scores: Scores, labels: Sequence[str]
 ) -> dict[str, Any]:
-    """Every figure that a report shows, from one score row per utterance, pooled over folds (and seeds) as given."""
+    """Every figure that a report shows, from one score row per utterance, pooled over folds (and seeds) as
+    given.
+    """
     predicted = scores.argmax(axis=1)
     n = len(labels)
     counts = confusion(true, predicted, n)

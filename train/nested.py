@@ -20,7 +20,8 @@ INNER_FOLDS = 3
 
 
 def choose(task: Task, recipe: Recipe) -> Recipe:
-    """The recipe with that set of overrides among ``task.choices`` that is best in folds inside ``task.train``.
+    """The recipe with that set of overrides among ``task.choices`` that is best in folds inside
+    ``task.train``.
 
     The inner folds are of speakers, or random where the outer protocol is. All inner figures go into
     FOLDER-choice/choice.json beside the run.

@@ -43,17 +43,17 @@ class Predictor:
         self.count = len(inputs)
 
     def scores(self, model: Any) -> Scores:
-        """One distribution over the labels per utterance; a class "silence" is left out and the rest rescaled."""
-        import keras
-
+        """One distribution over the labels per utterance; a class "silence" is left out and the rest
+        rescaled.
+        """
         total = np.zeros((self.count, self.n_labels))
         for batch, inputs in zip(self.batches, self.inputs, strict=True):
-            outputs = model(inputs, training=False)
+            outputs = model.predict_on_batch(inputs)
             logits = outputs["emotion"] if isinstance(outputs, dict) else outputs
             np.add.at(
                 total,
                 self.owners[batch],
-                softmax(keras.ops.convert_to_numpy(logits))[:, : self.n_labels],
+                softmax(np.asarray(logits))[:, : self.n_labels],
             )
         return np.asarray(total / total.sum(axis=1, keepdims=True))
 

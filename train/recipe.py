@@ -1,7 +1,8 @@
 """Recipes: everything that decides what a trained model is, in one strict TOML file.
 
-A recipe is read into frozen dataclasses, one per section below, whose fields are the keys that exist. A key that does
-not exist, a value of the wrong type and a missing value are each a ConfigError that names the place. Sections
+A recipe is read into frozen dataclasses, one per section below, whose fields are the keys that exist. A key
+that does not exist, a value of the wrong type and a missing value are each a ConfigError that names the
+place. Sections
 ``model`` and ``augment`` are checked against the architecture's and the augmentation's own options.
 """
 
@@ -80,7 +81,9 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Fit:
-    """How long, in which batches, and how classes are weighed. The last epoch is the result; nothing chooses it."""
+    """How long, in which batches, and how classes are weighed. The last epoch is the result; nothing chooses
+    it.
+    """
 
     epochs: int = 40
     batch_size: int = 16
@@ -130,7 +133,9 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Load recipe ``name`` (or a path that ends in .toml) and apply ``section.key=value`` overrides in their order."""
+    """Load recipe ``name`` (or a path that ends in .toml) and apply ``section.key=value`` overrides in their
+    order.
+    """
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     if not path.is_file():
         raise ConfigError(
@@ -145,7 +150,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_from_dict(tree: Mapping[str, Any], where: str) -> Recipe:
-    """Check ``tree`` against the dataclasses above and build the recipe; ``where`` opens the error messages."""
+    """Check ``tree`` against the dataclasses above and build the recipe; ``where`` opens the error
+    messages.
+    """
     from train.augment import check_augment
     from train.models import check_model
 
@@ -175,7 +182,9 @@ def frontend_options(recipe: Recipe) -> Any:
 
 
 def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Set ``section.key=value`` in a recipe's tree, in their order. Values are TOML; a bare word is a string."""
+    """Set ``section.key=value`` in a recipe's tree, in their order. Values are TOML; a bare word is a
+    string.
+    """
     for override in overrides:
         _override(tree, override)
 

@@ -66,17 +66,10 @@ def finish(
     held_out: Sequence[Utterance],
     scores: Scores,
 ) -> None:
-    """Write model, predictions and run.json into ``work`` and move it to ``folder``."""
+    """Write a Keras model, predictions and run.json into ``work`` and move it to ``folder``."""
     model.save(work / "model.keras", include_optimizer=False)
-    labels = recipe.data.labels
-    write_predictions(work / "predictions.csv", labels, held_out, scores)
-    started = json.loads((work / "started.json").read_text())
     module = architecture(recipe.model.architecture)
     description = {
-        **started["same"],
-        "git_commit": started["git_commit"],
-        "command": started["command"],
-        "labels": labels,
         "frontend": extractor.options.as_dict(),
         "input": {
             "frames": extractor.frames,
@@ -91,9 +84,31 @@ def finish(
             "architecture": recipe.model.architecture,
             "parameters": int(model.count_params()),
         },
+    }
+    finish_scored(work, folder, recipe, held_out, scores, description)
+
+
+def finish_scored(
+    work: Path,
+    folder: Path,
+    recipe: Recipe,
+    held_out: Sequence[Utterance],
+    scores: Scores,
+    description: dict[str, Any],
+) -> None:
+    """Write predictions and a run.json with ``description`` into ``work`` and move it to ``folder``."""
+    labels = recipe.data.labels
+    write_predictions(work / "predictions.csv", labels, held_out, scores)
+    started = json.loads((work / "started.json").read_text())
+    run = {
+        **started["same"],
+        "git_commit": started["git_commit"],
+        "command": started["command"],
+        "labels": labels,
+        **description,
         "metrics": evaluate(held_out, true_labels(labels, held_out), scores, labels) if held_out else {},
     }
-    write_json(work / "run.json", description)
+    write_json(work / "run.json", run)
     (work / "started.json").unlink()
     shutil.rmtree(folder, ignore_errors=True)
     work.replace(folder)
@@ -103,13 +118,13 @@ def _length_s(extractor: Extractor) -> float | None:
     """Seconds of audio in one input; None when it takes any length."""
     if extractor.input.cut == "segment":
         options = extractor.options
-        return round(((extractor.input.frames - 1) * options.hop_ms + options.window_ms) / 1000.0, 6)
+        return float(((extractor.input.frames - 1) * options.hop_ms + options.window_ms) / 1000.0)
     return extractor.input.length_s if extractor.input.cut == "window" else None
 
 
 def _hop_s(extractor: Extractor) -> float | None:
     if extractor.input.cut == "segment":
-        return round(extractor.input.hop_frames * extractor.options.hop_ms / 1000.0, 6)
+        return float(extractor.input.hop_frames * extractor.options.hop_ms / 1000.0)
     return extractor.input.hop_s if extractor.input.cut == "window" else None
 
 
@@ -125,7 +140,9 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str:
-    """The commit of the checkout, with "+" behind it when tracked files are changed; "" outside a checkout."""
+    """The commit of the checkout, with "+" behind it when tracked files are changed; "" outside a
+    checkout.
+    """
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:

@@ -1,4 +1,6 @@
-"""From whole corpora to the utterances of a recipe: labels, duplicates and unreadable files, each by a visible rule."""
+"""From whole corpora to the utterances of a recipe: labels, duplicates and unreadable files, each by a
+visible rule.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,9 @@ class Selection:
 def select(data: Data, root: Path | None = None, every_label: bool = True) -> Selection:
     """Read the corpora of ``data`` below ``root`` (default ``$EDGE_SER_CORPORA``) and apply its rules.
 
-    Every utterance kept has its duration and the SHA-256 of its published original (its file's where none is stated).
-    Raises ConfigError when nothing is left or (with ``every_label``) a label has no utterance, AudioError for an unreadable file under the
-    rule "refuse".
+    Every utterance kept has its duration and the SHA-256 of its published original (its file's where none is
+    stated). Raises ConfigError when nothing is left or (with ``every_label``) a label has no utterance,
+    AudioError for an unreadable file under the rule "refuse".
     """
     root = corpora_root() if root is None else root
     chosen = Selection([])
@@ -96,7 +98,9 @@ def _inspect(data: Data, root: Path, utterance: Utterance) -> Utterance | None:
 
 
 def _drop_duplicates(data: Data, chosen: Selection) -> None:
-    """Byte-identical recordings: keep one when they agree on the label, none when they contradict each other."""
+    """Byte-identical recordings: keep one when they agree on the label, none when they contradict each
+    other.
+    """
     groups: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in chosen.utterances:
         groups[utterance.sha256].append(utterance)

@@ -37,8 +37,9 @@ def protocol(evaluation: Evaluation) -> str:
 def make_folds(utterances: Sequence[Utterance], evaluation: Evaluation, seed: int) -> list[Fold]:
     """The folds of a protocol, in an order that depends on the utterances and ``seed`` only.
 
-    Speakers are dealt to "group-kfold" folds by size, largest first, each to the fold with the fewest utterances;
-    "random-kfold" deals the utterances of each class in turn. Raises ConfigError when there are too few of either.
+    Speakers are dealt to "group-kfold" folds by size, largest first, each to the fold with the fewest
+    utterances; "random-kfold" deals the utterances of each class in turn. Raises ConfigError when there are
+    too few of either.
     """
     if evaluation.split == "random-kfold":
         assignment = _random_assignment(utterances, evaluation.folds, seed)

@@ -19,7 +19,9 @@ _INTENSITY = {"low": "normal", "normal": "normal", "medium": "normal", "strong":
 
 
 def classes_of(recipe: Recipe) -> list[str]:
-    """The classes of the emotion head: the labels, and silence where the recipe makes it a class of its own."""
+    """The classes of the emotion head: the labels, and silence where the recipe makes it a class of
+    its own.
+    """
     return [*recipe.data.labels, SILENCE] if recipe.input.silence == "class" else list(recipe.data.labels)
 
 
@@ -31,9 +33,9 @@ def head_widths(recipe: Recipe) -> dict[str, int]:
 class Targets:
     """Targets and weights for the utterances of a training set.
 
-    emotion: one-hot; its weight is the class weight times the corpus weight, of mean 1 over the set.
-    gender, intensity: one-hot. valence, arousal, dominance: (x - 3) / 2, which takes IEMOCAP's 1 … 5 to -1 … 1.
-    An utterance of which a head's truth is unknown has weight 0 there.
+    emotion: one-hot; its weight is the class weight times the corpus weight, of mean 1 over the set. gender,
+    intensity: one-hot. valence, arousal, dominance: (x - 3) / 2, which takes IEMOCAP's 1 … 5 to -1 … 1. An
+    utterance of which a head's truth is unknown has weight 0 there.
     """
 
     def __init__(self, recipe: Recipe, utterances: Sequence[Utterance]) -> None:
@@ -84,4 +86,4 @@ def _emotion_weights(recipe: Recipe, utterances: Sequence[Utterance]) -> NDArray
         power = 0.5 if recipe.fit.class_weights == "inverse_sqrt" else 1.0
         counts = Counter(each.emotion for each in utterances)
         weights *= [counts[each.emotion] ** -power for each in utterances]
-    return (weights / weights.mean()).astype(np.float32)
+    return np.asarray(weights / weights.mean(), dtype=np.float32)

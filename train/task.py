@@ -12,7 +12,9 @@ from train.utterance import Utterance
 
 @dataclass(frozen=True)
 class Task:
-    """Everything :func:`run_task` needs, picklable. ``choices`` are overrides of which one is chosen inside (nested)."""
+    """Everything :func:`run_task` needs, picklable. ``choices`` are overrides of which one is chosen inside
+    (nested).
+    """
 
     recipe: dict[str, Any]
     train: tuple[Utterance, ...]

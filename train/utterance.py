@@ -54,7 +54,9 @@ def write_utterances(path: Path, utterances: Iterable[Utterance]) -> None:
 
 
 def read_utterances(path: Path) -> list[Utterance]:
-    """Read what :func:`write_utterances` wrote. Raises ConfigError when a column is missing or a number is not one."""
+    """Read what :func:`write_utterances` wrote. Raises ConfigError when a column is missing or a number is
+    not one.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]

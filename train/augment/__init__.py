@@ -3,11 +3,11 @@
 An augmentation is a frozen dataclass of its options with ``domain`` saying what it works on:
 
 - ``waveform``: ``apply(samples, rate_hz, rng)`` on float32 samples, before the front end;
-- ``features``: ``apply(features, rng)`` on standardised float32 [frames, features], 0 being the training mean;
+- ``features``: ``apply(features, rng)`` on standardised float32 [frames, features], 0 is the training mean;
 - ``offset``: ``draw(rng)`` gives how many frames a training window is moved.
 
-They are applied in the order of the recipe, to training data only, with a generator that depends on the seed, the
-epoch and the utterance alone: the same whatever the order of the batches.
+They are applied in the order of the recipe, to training data only, with a generator that depends on the seed,
+the epoch and the utterance alone: the same whatever the order of the batches.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ from train.arrays import Features
 
 @dataclass(frozen=True)
 class TimeMask:
-    """Set up to ``max_frames`` consecutive frames to the mean, ``count`` times (SpecAugment, Park et al. 2019)."""
+    """Set up to ``max_frames`` consecutive frames to the mean, ``count`` times (SpecAugment, Park et al.
+    2019).
+    """
 
     domain: ClassVar[str] = "features"
     max_frames: int = 20
@@ -59,10 +61,12 @@ class LevelJitter:
 
 @dataclass(frozen=True)
 class CepstralBias:
-    """Add one normal vector to all frames: what another microphone's colour does to a cepstrum without CMN."""
+    """Add one normal vector to all frames: what another microphone's colour does to a cepstrum
+    without CMN.
+    """
 
     domain: ClassVar[str] = "features"
     sd: float = 0.15
 
     def apply(self, features: Features, rng: np.random.Generator) -> Features:
-        return features + rng.normal(0.0, self.sd, features.shape[1]).astype(np.float32)
+        return features + np.asarray(rng.normal(0.0, self.sd, features.shape[1]), dtype=np.float32)

@@ -21,8 +21,8 @@ from train.corpora.listing import audio_files
 class Noise:
     """Add noise at a uniform signal-to-noise ratio in dB.
 
-    ``folder``: recordings below ``$EDGE_SER_CORPORA`` to draw from, one stretch a time; "" is Gaussian noise whose
-    spectrum falls by a uniform 0 to 6 dB an octave (white to brown).
+    ``folder``: recordings below ``$EDGE_SER_CORPORA`` to draw from, one stretch a time; "" is Gaussian noise
+    whose spectrum falls by a uniform 0 to 6 dB an octave (white to brown).
     """
 
     domain: ClassVar[str] = "waveform"
@@ -71,17 +71,19 @@ class Room:
             response = diffuse_room(rng.uniform(self.min_rt60_s, self.max_rt60_s), rate_hz, rng)
         wet = fftconvolve(samples, response)[: len(samples)]
         before, after = np.sqrt(np.mean(samples**2)), np.sqrt(np.mean(wet**2))
-        return np.clip(wet * (before / max(after, 1e-9)), -1.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(wet * (before / max(after, 1e-9)), -1.0, 1.0), dtype=np.float32)
 
 
 def mixed(samples: Samples, noise: Samples, snr_db: float) -> Samples:
-    """``samples`` plus ``noise`` scaled so that the ratio of their mean powers is ``snr_db``; clipped to full scale."""
+    """``samples`` plus ``noise`` scaled so that the ratio of their mean powers is ``snr_db``; clipped to
+    full scale.
+    """
     signal_power = float(np.mean(samples**2))
     noise_power = float(np.mean(noise**2))
     if signal_power == 0.0 or noise_power == 0.0:
         return samples
     factor = np.sqrt(signal_power / noise_power * 10.0 ** (-snr_db / 10.0))
-    return np.clip(samples + np.float32(factor) * noise, -1.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(samples + np.float32(factor) * noise, -1.0, 1.0), dtype=np.float32)
 
 
 def coloured_noise(n_samples: int, rng: np.random.Generator) -> Samples:
@@ -89,7 +91,7 @@ def coloured_noise(n_samples: int, rng: np.random.Generator) -> Samples:
     spectrum = np.fft.rfft(rng.standard_normal(n_samples))
     slope = rng.uniform(0.0, 1.0)
     shaped = np.fft.irfft(spectrum / np.maximum(np.arange(len(spectrum)), 1.0) ** slope, n_samples)
-    return (shaped / np.std(shaped)).astype(np.float32)
+    return np.asarray(shaped / np.std(shaped), dtype=np.float32)
 
 
 def diffuse_room(rt60_s: float, rate_hz: int, rng: np.random.Generator) -> Samples:
@@ -98,7 +100,7 @@ def diffuse_room(rt60_s: float, rate_hz: int, rng: np.random.Generator) -> Sampl
     tail = rng.standard_normal(len(times_s)) * 10.0 ** (-3.0 * times_s / rt60_s)
     tail *= rng.uniform(0.3, 1.0) / np.sqrt(np.sum(tail**2))
     tail[0] = 1.0
-    return tail.astype(np.float32)
+    return np.asarray(tail, dtype=np.float32)
 
 
 @functools.cache

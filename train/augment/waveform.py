@@ -13,7 +13,9 @@ from train.arrays import Samples
 
 @dataclass(frozen=True)
 class Gain:
-    """Change the level by a uniform number of decibels; what would leave full scale is clipped, as a converter does."""
+    """Change the level by a uniform number of decibels; what would leave full scale is clipped, as a
+    converter does.
+    """
 
     domain: ClassVar[str] = "waveform"
     min_db: float = -6.0
@@ -21,12 +23,14 @@ class Gain:
 
     def apply(self, samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
         factor = 10.0 ** (rng.uniform(self.min_db, self.max_db) / 20.0)
-        return np.clip(samples * np.float32(factor), -1.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(samples * np.float32(factor), -1.0, 1.0), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Play faster or slower by resampling, so that pitch and formants move along (Ko et al., Interspeech 2015)."""
+    """Play faster or slower by resampling, so that pitch and formants move along (Ko et al., Interspeech
+    2015).
+    """
 
     domain: ClassVar[str] = "waveform"
     probability: float = 0.5
@@ -64,8 +68,8 @@ def resampled(samples: Samples, factor: float) -> Samples:
 def stretched(samples: Samples, n_samples: int, rate_hz: int) -> Samples:
     """``samples`` at the same pitch in ``n_samples``: overlap-add of windows where the wave repeats itself.
 
-    WSOLA (Verhelst & Roelands, ICASSP 1993): windows of 32 ms are laid down every 16 ms; each is taken from near where
-    it would stand, at the lag (within 8 ms) that best continues the window before it.
+    WSOLA (Verhelst & Roelands, ICASSP 1993): windows of 32 ms are laid down every 16 ms; each is taken from
+    near where it would stand, at the lag (within 8 ms) that best continues the window before it.
     """
     hop = rate_hz * 16 // 1000
     reach = rate_hz * 8 // 1000

@@ -1,7 +1,7 @@
 """The corpora that ``train`` can read, by name; a new one is a file here and a line in ``READERS``.
 
-A reader takes the folder of a corpus as its owners publish it (wav, or flac under the same stems) and returns a
-:class:`Listing`. A folder with a ``manifest.csv`` is read from that instead (train/corpora/manifest.py).
+A reader takes the folder of a corpus as its owners publish it (wav, or flac under the same stems) and returns
+a :class:`Listing`. A folder with a ``manifest.csv`` is read from that instead (train/corpora/manifest.py).
 """
 
 from __future__ import annotations

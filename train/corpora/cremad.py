@@ -1,4 +1,5 @@
-"""CREMA-D, Crowd-sourced Emotional Multimodal Actors Dataset (Cao et al., IEEE Trans. Affective Computing 2014).
+"""CREMA-D, Crowd-sourced Emotional Multimodal Actors Dataset (Cao et al., IEEE Trans. Affective Computing
+2014).
 
 ``AudioWAV/1001_DFA_ANG_XX.wav``: actor, sentence, emotion, intensity. Genders stand in VideoDemographics.csv
 (columns ActorID and Sex), which is published beside the audio; without that file gender stays unknown.

@@ -1,8 +1,9 @@
 """IEMOCAP, Interactive Emotional Dyadic Motion Capture database (Busso et al., LREC 2008).
 
-``SessionN/sentences/wav/DIALOGUE/UTTERANCE.wav`` with labels in ``SessionN/dialog/EmoEvaluation/DIALOGUE.txt``, whose
-summary lines read ``[start - end]<tab>Ses01F_impro01_F000<tab>neu<tab>[valence, activation, dominance]``. The letter
-before the last number is the speaker, so Ses01F_..._M003 is the man of session 1. "xxx" (no agreement) is left out.
+``SessionN/sentences/wav/DIALOGUE/UTTERANCE.wav`` with labels in
+``SessionN/dialog/EmoEvaluation/DIALOGUE.txt``, whose summary lines read ``[start -
+end]<tab>Ses01F_impro01_F000<tab>neu<tab>[valence, activation, dominance]``. The letter before the last number
+is the speaker, so Ses01F_..._M003 is the man of session 1. "xxx" (no agreement) is left out.
 """
 
 from __future__ import annotations

@@ -33,9 +33,9 @@ def read_by_stem(
 ) -> Listing:
     """Read a corpus whose labels all stand in the files' names.
 
-    ``pattern`` must match the whole stem; ``make`` gets the path relative to ``folder`` and the match, and returns
-    the utterance or the reason for leaving it out. Files that do not match are listed as skipped. Raises ConfigError
-    when nothing at all fits: that is the wrong folder.
+    ``pattern`` must match the whole stem; ``make`` gets the path relative to ``folder`` and the match, and
+    returns the utterance or the reason for leaving it out. Files that do not match are listed as skipped.
+    Raises ConfigError when nothing at all fits: that is the wrong folder.
     """
     listing = Listing([])
     for path in audio_files(folder):

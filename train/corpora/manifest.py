@@ -1,8 +1,8 @@
 """A corpus described by a ``manifest.csv`` beside its audio: the way in for recordings of one's own.
 
-Required columns: path (relative to the manifest), speaker, emotion. Optional: corpus, gender, language, intensity (or
-intensity_if_known), valence, arousal, dominance, text_id (or utterance_text_id), style, duration_s, sha256 (or
-sha256_of_original); further columns are ignored.
+Required columns: path (relative to the manifest), speaker, emotion. Optional: corpus, gender, language,
+intensity (or intensity_if_known), valence, arousal, dominance, text_id (or utterance_text_id), style,
+duration_s, sha256 (or sha256_of_original); further columns are ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ ALIASES = {"intensity": "intensity_if_known", "text_id": "utterance_text_id", "s
 
 
 def read(folder: Path) -> Listing:
-    """Read FOLDER/manifest.csv; rows whose audio is missing, or that lack a required value, are listed as skipped."""
+    """Read FOLDER/manifest.csv; rows whose audio is missing, or that lack a required value, are listed as
+    skipped.
+    """
     path = folder / "manifest.csv"
     listing = Listing([])
     with path.open(newline="", encoding="utf-8-sig") as file:

@@ -1,6 +1,7 @@
 """RAVDESS, speech and audio only (Livingstone & Russo, PLoS ONE 2018).
 
-``03-01-06-01-02-01-12``: modality, vocal channel, emotion, intensity, statement, repetition, actor (odd are men).
+``03-01-06-01-02-01-12``: modality, vocal channel, emotion, intensity, statement, repetition, actor (odd are
+men).
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ _NAME = re.compile(r"(?:(?P<speaker>[A-Z]{2})_)?(?P<emotion>sa|su|[adfhn])(?P<se
 
 
 def read(folder: Path) -> Listing:
-    """Read either layout below ``folder``; the speaker stands in the folder's name or before the underscore."""
+    """Read either layout below ``folder``; the speaker stands in the folder's name or before the
+    underscore.
+    """
     return read_by_stem(folder, _NAME, _make)
 
 

@@ -1,6 +1,7 @@
 """TESS, Toronto Emotional Speech Set (Pichora-Fuller & Dupuis, 2020).
 
-``OAF_back_angry``: an older (OAF) or a younger (YAF) woman says "Say the word back". "ps" is pleasant surprise.
+``OAF_back_angry``: an older (OAF) or a younger (YAF) woman says "Say the word back". "ps" is pleasant
+surprise.
 """
 
 from __future__ import annotations

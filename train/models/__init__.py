@@ -2,12 +2,14 @@
 
 A module of an architecture has
 
-- ``KIND``: "cnn", "gru", "lstm" … and ``FORM``: "window" (one fixed window in, logits out) or "step" (its layers can be
-  rewritten as a step with the state as input and output; see the module for the layers' names);
+- ``KIND``: "cnn", "gru" … and ``FORM``: "window" (one window in, logits out) or "step" (its layers can be
+  rewritten as a step with the state as input and output; the module says which layers);
 - ``Options``: a frozen dataclass of what a recipe may choose under ``[model.options]``;
-- ``build(shape, options)``: a functional Keras 3 model from standardised float features [batch, frames, features] to
-  logits [batch, classes] by a layer named "emotion". With ``shape.heads`` it returns a dict of outputs, head by head.
+- ``build(shape, options)``: a functional Keras 3 model from standardised features [batch, frames, features] to
+  logits [batch, classes] by a layer named "emotion". With ``shape.heads`` its outputs are a dict, head by
+  head.
 
+A module with a function ``fit`` is trained by that instead of train/fit.py (the baselines without Keras).
 Models keep to ``keras`` and ``keras.ops``, so that any Keras backend can train them.
 """
 
@@ -33,6 +35,7 @@ ARCHITECTURES = {
     "spectrogram_cnn2d": "train.models.spectrogram_cnn2d",
     "spectrogram_cnn1d": "train.models.spectrogram_cnn1d",
     "segment_dnn": "train.models.segment_dnn",
+    "opensmile_svm": "train.models.opensmile_svm",
 }
 HEADS = ("gender", "intensity", "valence", "arousal", "dominance")
 

@@ -1,4 +1,6 @@
-"""Bidirectional LSTM layers and attention pooling over utterances of any length (recipe iemocap-bilstm-attention)."""
+"""Bidirectional LSTM layers and attention pooling over utterances of any length (recipe iemocap-bilstm-
+attention).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import keras
 from keras import layers
 
 from train.models import Shape
-from train.models.layers import AttentionPooling, finish
+from train.models.layers import AttentionPooling, FrameMask, finish
 
 KIND = "bilstm"
 FORM = "window"
@@ -26,10 +28,11 @@ class Options:
 def build(shape: Shape, options: Options) -> keras.Model:
     """[batch, frames, features], zero rows being padding -> logits [batch, classes]."""
     inputs = keras.Input((shape.frames, shape.features), name="features")
-    x = layers.Masking(0.0, name="mask")(inputs)
+    mask = FrameMask(name="mask")(inputs)
+    x = inputs
     for number in range(1, options.layers + 1):
         lstm = layers.LSTM(options.units, return_sequences=True)
-        x = layers.Bidirectional(lstm, name=f"bilstm_{number}")(x)
+        x = layers.Bidirectional(lstm, name=f"bilstm_{number}")(x, mask=mask)
         x = layers.Dropout(options.dropout)(x)
-    x = AttentionPooling(name="attention")(x)
+    x = AttentionPooling(name="attention")(x, mask=mask)
     return finish(inputs, x, shape, "bilstm_attention")

@@ -1,9 +1,10 @@
 """A streaming CNN: no layer looks at frames to come, so each new chunk of frames costs only itself.
 
-Layers, for the rewrite as a step: "chunk" (Conv1D, kernel and stride ``chunk_frames``), then per block b = 1, 2, …
-"depthwise_b" (DepthwiseConv1D, causal, ``kernel`` wide, dilated by ``dilations[b-1]``: its state is the last
-(kernel - 1) · dilation steps), "pointwise_b" (Conv1D 1 wide), batch normalisation, ReLU, plus the block's input;
-"emotion_steps" (Dense, logits of each step) and "emotion" (their mean over the steps of the utterance).
+Layers, for the rewrite as a step: "chunk" (Conv1D, kernel and stride ``chunk_frames``), then per block b = 1,
+2, … "depthwise_b" (DepthwiseConv1D, causal, ``kernel`` wide, dilated by ``dilations[b-1]``: its state is the
+last (kernel - 1) · dilation steps), "pointwise_b" (Conv1D 1 wide), batch normalisation, ReLU, plus the
+block's input; "emotion_steps" (Dense, logits of each step) and "emotion" (their mean over the steps of the
+utterance).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Recurrent layers over a short run of frames, many to one, then a fully-connected layer (recipe emodb-rnn)."""
+"""Recurrent layers over a short run of frames, many to one, then a fully-connected layer (recipe
+emodb-rnn).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ class Options:
 def build(shape: Shape, options: Options) -> keras.Model:
     """[batch, frames, features] -> logits [batch, classes] from the state after the last frame."""
     inputs = keras.Input((shape.frames, shape.features), name="features")
-    x = layers.Masking(0.0)(inputs) if shape.frames is None else inputs
+    x = inputs
     for number in range(1, options.layers + 1):
         sequences = number < options.layers
         if options.cell == "lstm":

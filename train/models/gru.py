@@ -1,8 +1,9 @@
 """A recurrent network that can run for ever: chunks of frames, GRU layers, a decision per chunk, their mean.
 
-Layers, for the rewrite as a step: "chunk" (Conv1D whose kernel and stride are both ``chunk_frames``, so each step sees
-its own frames only) with ReLU, "gru_1" … (``reset_after=False``, which one fully-connected layer on [x, h] can hold),
-"emotion_steps" (Dense, logits of each step), "emotion" (their mean over the steps of the utterance).
+Layers, for the rewrite as a step: "chunk" (Conv1D whose kernel and stride are both ``chunk_frames``, so each
+step sees its own frames only) with ReLU, "gru_1" … (``reset_after=False``, which one fully-connected layer on
+[x, h] can hold), "emotion_steps" (Dense, logits of each step), "emotion" (their mean over the steps of the
+utterance).
 """
 
 from __future__ import annotations

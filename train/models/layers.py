@@ -14,9 +14,9 @@ PACKAGE = "edge_ser"
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class FrameMask(keras.layers.Layer):
-    """Features [batch, frames, features] -> bool [batch, frames // stride]: which steps hold a frame of the utterance.
+    """Features [batch, frames, features] -> bool [batch, frames // stride]: True up to the last whole step.
 
-    Padding is exactly zero in every feature, which standardised features of sound never are.
+    Padding is zero in every feature from some frame to the end; zeros in between (masked frames) are not.
     """
 
     def __init__(self, stride: int = 1, **kwargs: Any) -> None:
@@ -25,7 +25,8 @@ class FrameMask(keras.layers.Layer):
 
     def call(self, features: Any) -> Any:
         last = features[:, self.stride - 1 :: self.stride]
-        return ops.any(ops.not_equal(last, 0.0), axis=-1)
+        sounding = ops.cast(ops.any(ops.not_equal(last, 0.0), axis=-1), "int32")
+        return ops.flip(ops.cumsum(ops.flip(sounding, axis=1), axis=1), axis=1) > 0
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stride": self.stride}
@@ -42,9 +43,10 @@ class MaskedMean(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class AttentionPooling(keras.layers.Layer):
-    """Weighted mean over time: the weights are a softmax of a learnt score of each step.
+    """Weighted mean over time, the weights being a softmax of a learnt score of each step.
 
-    [batch, steps, n] (and mask [batch, steps]) -> [batch, n]; local attention of Mirsamadi et al., ICASSP 2017.
+    [batch, steps, n] (and mask [batch, steps]) -> [batch, n]; the local attention of
+    Mirsamadi et al., ICASSP 2017.
     ``weights_of`` gives the weights alone, for plots.
     """
 

@@ -1,8 +1,8 @@
 """A compact 2-D CNN for a fixed window, after the shape of Light-SERNet (Aftab et al., ICASSP 2022).
 
-Three parallel convolutions look at frequency (9 bands), time (11 frames) and both (3 × 3); what they see is joined and
-goes through four 3 × 3 blocks and a 1 × 1 block to a global mean. Against the paper: narrower, and the first
-convolutions step over two frames, which saves three quarters of the work for 16 ms hops.
+Three parallel convolutions look at frequency (9 bands), time (11 frames) and both (3 × 3); what they see is
+joined and goes through four 3 × 3 blocks and a 1 × 1 block to a global mean. Against the paper: narrower, and
+the first convolutions step over two frames, which saves three quarters of the work for 16 ms hops.
 """
 
 from __future__ import annotations

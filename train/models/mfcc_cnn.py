@@ -1,8 +1,9 @@
 """The four-block 2-D CNN of 56,040 parameters on 25 MFCC × 216 frames (recipe mfcc-cnn-56k).
 
-The published system states input, blocks, classes and the number of parameters, not every width. The one regular network
-that gives exactly that number for 8 classes: four blocks of 32 filters 3 × 3 (with bias), batch normalisation, ReLU, 2 × 2
-maximum and dropout; a dense layer of 64 with batch normalisation; the logits. Counted:
+The published system states input, blocks, classes and the number of parameters, not every width. The one
+regular network that gives exactly that number for 8 classes: four blocks of 32 filters 3 × 3 (with bias),
+batch normalisation, ReLU, 2 × 2 maximum and dropout; a dense layer of 64 with batch normalisation; the
+logits. Counted:
 
     blocks   320 + 3 · 9,248 + 4 · 128   = 28,576
     dense    13 · 1 · 32 · 64 + 64 + 256 = 26,944      (25 × 216 halved four times leaves 1 × 13)

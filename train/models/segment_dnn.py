@@ -1,7 +1,7 @@
 """A plain network on a short segment of frames; its posteriors are pooled over the utterance (a baseline).
 
-After Han, Yu & Tashev, Interspeech 2014, where an extreme learning machine reads the pooled posteriors; here they are
-averaged, as for every recipe that cuts segments.
+After Han, Yu & Tashev, Interspeech 2014, where an extreme learning machine reads the pooled posteriors; here
+they are averaged, as for every recipe that cuts segments.
 """
 
 from __future__ import annotations

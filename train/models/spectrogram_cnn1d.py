@@ -1,4 +1,6 @@
-"""A 1-D CNN on spectrograms: bands are channels, convolutions run over time only (recipe savee-spectrogram)."""
+"""A 1-D CNN on spectrograms: bands are channels, convolutions run over time only (recipe savee-
+spectrogram).
+"""
 
 from __future__ import annotations
 
