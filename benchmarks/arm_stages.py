@@ -110,12 +110,16 @@ SUITES = {"frontend": frontend_stages, "kaldi-native-fbank": kaldi_native_fbank_
 
 
 def libraries() -> dict[str, int]:
-    """Path of every shared library in this process -> the address its first byte was loaded at."""
+    """Path of every file that is mapped into this process -> what to subtract from an address in it.
+
+    That is where its first byte was loaded, and 0 for Python itself, which Debian links to fixed addresses.
+    """
     found: dict[str, int] = {}
     for line in Path("/proc/self/maps").read_text().splitlines():
         addresses, _, offset, *_, path = line.split()
-        if path.endswith(".so") or ".so." in path:
-            found.setdefault(path, int(addresses.split("-")[0], 16) - int(offset, 16))
+        if path.startswith("/") and int(offset, 16) == 0:
+            fixed = Path(path).samefile(sys.executable)
+            found.setdefault(path, 0 if fixed else int(addresses.split("-")[0], 16))
     return found
 
 
