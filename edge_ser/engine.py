@@ -1,0 +1,145 @@
+"""One model on one interpreter: samples in, logits out. Knows both forms of model; nothing about files.
+
+Window form: a whole window in one run. Step form: chunks of ``model.frames`` frames, a state handed from run
+to run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ser.frontend import Frontend
+from edge_ser.model import Model
+from edge_ser.runtime import Runtime
+
+Float32 = NDArray[np.float32]
+
+
+class Engine:
+    """Reusable buffers and state: for one thread at a time, any number of recordings after one another."""
+
+    def __init__(self, model: Model, runtime: str | None = None) -> None:
+        """Load the model's graph into ``runtime`` (a name of edge_ser.runtime.RUNTIMES, None: the first
+        installed).
+        """
+        self.model = model
+        self.runtime = Runtime(model.graph, runtime)
+        self._frontend = Frontend(model.frontend)
+        output = model.record["output"]
+        self._output_scale, self._output_zero_point = np.float32(output["scale"]), output["zero_point"]
+        self._padded = np.zeros(model.window_samples, np.float32)
+        self._states = model.zero_states()
+        self._waiting = np.zeros((0, model.n_features), np.float32)
+        self._samples = 0
+        self._chunks_made = 0
+
+    def window(self, samples: Float32) -> Float32:
+        """Logits [classes] of at most ``model.window_samples`` samples at the model's rate; silence follows
+        them.
+        """
+        model = self.model
+        # The front end quantises straight into the interpreter's memory; the view must not outlive this line.
+        self._frontend.process_int8(
+            self._window(samples), model.input_scale, model.input_offset, self._input()
+        )
+        self.runtime.invoke()
+        return self._logits(self.runtime.output(0))
+
+    def reset(self) -> None:
+        """Step form: forget what was pushed; the next samples begin a recording."""
+        self._frontend.reset()
+        self._states = self.model.zero_states()
+        self._waiting = self._waiting[:0]
+        self._samples = self._chunks_made = 0
+
+    def push(self, samples: Float32) -> Float32:
+        """Step form: logits [k, classes] of the k chunks that these samples complete, often none."""
+        return self._run(self._chunks(samples))
+
+    def finish(self) -> Float32:
+        """Step form: logits [k, classes] of what is still open, completed by silence; at least one in all."""
+        logits = self._run(self._last_chunks())
+        self.reset()
+        return logits
+
+    def features(self, samples: Float32) -> NDArray[np.int8]:
+        """What the graph is given for a whole recording: int8 [runs, frames, features], one run in the window
+        form.
+        """
+        model = self.model
+        if model.form == "window":
+            codes: NDArray[np.int8] = np.zeros((1, model.frames, model.n_features), np.int8)
+            self._frontend.process_int8(
+                self._window(samples), model.input_scale, model.input_offset, codes[0]
+            )
+            return codes
+        self.reset()
+        codes = np.concatenate([self._chunks(samples), self._last_chunks()])
+        self.reset()
+        return codes
+
+    def probabilities(self, logits: Float32) -> Float32:
+        """Softmax along the last axis of logits / temperature."""
+        scaled = logits.astype(np.float64) / self.model.temperature
+        powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+        shares: Float32 = (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
+        return shares
+
+    def run(self, codes: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Raw outputs int8 [classes] of one run on int8 [model.frames, features]; moves the state on."""
+        self._input()[...] = codes
+        for (place, _, _), state in zip(self.model.states, self._states, strict=True):
+            self.runtime.input(place)[...] = state
+        self.runtime.invoke()
+        self._states = [self.runtime.output(place) for _, place, _ in self.model.states]
+        scores: NDArray[np.int8] = self.runtime.output(0)[0]
+        return scores
+
+    def _run(self, chunks: NDArray[np.int8]) -> Float32:
+        raw = [self.run(chunk) for chunk in chunks]
+        return self._logits(np.array(raw, np.int8).reshape(len(raw), len(self.model.labels)))
+
+    def _chunks(self, samples: Float32) -> NDArray[np.int8]:
+        """Push samples; int8 [k, frames, features] of the chunks that are complete."""
+        self._samples += len(samples)
+        self._frontend.push(samples)
+        return self._quantised_chunks()
+
+    def _last_chunks(self) -> NDArray[np.int8]:
+        """As if silence had followed: the chunks that hold a frame of what was pushed."""
+        options = self.model.frontend
+        frames = max(1, self._frontend.n_frames(self._samples))
+        chunks = -(-frames // self.model.frames)
+        missing = chunks * self.model.frames - frames
+        self._frontend.push(np.zeros(missing * options.hop_length + options.window_length, np.float32))
+        self._frontend.finish()
+        open_chunks = chunks - self._chunks_made
+        return self._quantised_chunks()[:open_chunks]
+
+    def _quantised_chunks(self) -> NDArray[np.int8]:
+        features = np.concatenate([self._waiting, self._frontend.pull()])
+        n, model = self.model.frames, self.model
+        whole = len(features) - len(features) % n
+        self._waiting = features[whole:]
+        self._chunks_made += whole // n
+        codes = np.rint(features[:whole] * model.input_scale + model.input_offset)
+        chunks: NDArray[np.int8] = np.clip(codes, -128, 127).astype(np.int8)
+        return chunks.reshape(-1, n, model.n_features)
+
+    def _window(self, samples: Float32) -> Float32:
+        """A whole window of these samples, silence behind them."""
+        if len(samples) == len(self._padded):
+            return samples
+        self._padded[: len(samples)] = samples
+        self._padded[len(samples) :] = 0
+        return self._padded
+
+    def _input(self) -> NDArray[Any]:
+        return self.runtime.input(0).reshape(self.model.frames, self.model.n_features)
+
+    def _logits(self, raw: NDArray[np.int8]) -> Float32:
+        logits: Float32 = (raw.astype(np.float32) - self._output_zero_point) * self._output_scale
+        return logits.reshape(-1) if self.model.form == "window" else logits
