@@ -35,6 +35,18 @@ class Device:
         return {"v": 1, "type": "device", **self.__dict__, "rates_hz": list(self.rates_hz)}
 
 
+def require_pyaudio() -> Any:
+    """The module ``pyaudio``, or a ``DeviceError`` that says how to get it."""
+    try:
+        import pyaudio
+    except ImportError as error:
+        raise DeviceError(
+            f"the microphone needs PyAudio ({error}); run: "
+            "sudo apt install portaudio19-dev && pip install 'edge-ser[microphone]'"
+        ) from error
+    return pyaudio
+
+
 @contextlib.contextmanager
 def portaudio(alsa_string: str | None = None) -> Iterator[Any]:
     """A PyAudio that is terminated at the end; see ``open_portaudio``."""
@@ -52,13 +64,7 @@ def open_portaudio(alsa_string: str | None = None) -> Any:
     ``plughw:CARD=Device,DEV=0`` a configuration that names it is given to alsa-lib from memory.
     ``DeviceError`` where PyAudio is not installed.
     """
-    try:
-        import pyaudio
-    except ImportError as error:
-        raise DeviceError(
-            f"the microphone needs PyAudio ({error}); run: "
-            "sudo apt install portaudio19-dev && pip install 'edge-ser[microphone]'"
-        ) from error
+    pyaudio = require_pyaudio()
     os.environ.setdefault("JACK_NO_START_SERVER", "1")
     if alsa_string is not None and is_alsa_string(alsa_string):
         _name_alsa_string(alsa_string)

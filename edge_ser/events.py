@@ -34,13 +34,14 @@ class Event:
 class Window(Event):
     """What was heard in one window; one per hop, silence included.
 
-    ``start_s``..``time_s`` is the audio that was scored. ``scores`` are smoothed probabilities by label,
-    ``window_scores`` those of this window alone; both are empty where there was no speech. ``affected``
-    says that samples are missing inside the window.
+    ``start_s``..``end_s`` is the audio that was scored (empty where there was none). ``scores`` are
+    smoothed probabilities by label, ``window_scores`` those of this window alone; both are empty where
+    there was no speech. ``affected`` says that samples are missing inside the window.
     """
 
     kind: ClassVar[str] = "window"
     start_s: float
+    end_s: float
     label: str
     probability: float
     scores: Mapping[str, float]

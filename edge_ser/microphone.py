@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 2.0  # between two attempts to open a device that is away
 NO_FRAMES_S = 3.0  # a running device that gives nothing for so long has stalled
-CLOSE_S = 3.0  # a device that cannot be closed in this time is stuck in its driver
+CLOSE_S = 1.5  # a device that cannot be closed in this time is stuck in its driver
 
 
 class DriverStuckError(DeviceError):
@@ -47,6 +47,7 @@ class Microphone:
         self.name = wanted or "default"
         self.state = "absent"
         self.reason = ""
+        self.polls = 0
         self._wanted = wanted
         self._rate_hz = rate_hz
         self._ring: deque[tuple[bytes, bool, float]] = deque(maxlen=max(2, round(ring_s / BLOCK_S)))
@@ -104,6 +105,7 @@ class Microphone:
             time.sleep(min(wait_s, timeout_s))
         if wait_s > timeout_s:
             return False
+        self.polls += 1
         try:
             self._open()
         except (DeviceError, OSError) as error:

@@ -42,6 +42,7 @@ class Source(Protocol):
     state: str  # "listening", "absent" or "stalled"
     reason: str  # why it is not listening
     finished: bool
+    polls: int  # how often a device that is away was really asked for
 
     @property
     def backlog_s(self) -> float:
@@ -71,6 +72,7 @@ class PipeSource:
     ) -> None:
         self.name = name
         self.finished = False
+        self.polls = 0
         self._fd = stream.fileno()
         self._stream = stream
         self._bytes = 2 * int(rate_hz * BLOCK_S)
@@ -78,6 +80,7 @@ class PipeSource:
         self._resample = Resampler(rate_hz, model_rate_hz)
 
     def read(self, timeout_s: float) -> Block | None:
+        self.polls += 1
         if self.finished or not select.select([self._fd], [], [], timeout_s)[0]:
             return None
         data = os.read(self._fd, self._bytes)
@@ -109,6 +112,7 @@ class FileSource:
     ) -> None:
         self.name = name
         self.finished = False
+        self.polls = 0
         self._pieces = _pieces(blocks, int(rate_hz * BLOCK_S))
         self._piece = next(self._pieces, None)
         if self._piece is None:

@@ -16,6 +16,7 @@
  * FILE.unplug   the device is gone: open fails and a running capture ends with -ENODEV
  * FILE.stuck    a faulty driver: always ready, never a frame, so that a naive reader spins
  * FILE.stall    the device is there but its clock has stopped
+ * FILE.starts   grows by a byte at each start of the capture, the first and the one after each overrun
  * FILE.hang     stopping the device does not return
  */
 #define PIC 1
@@ -73,6 +74,18 @@ static uint64_t frames_since(const file_microphone *mic, const struct timespec *
     return (uint64_t)((__int128)ns * mic->io.rate * mic->speed / 1000000000LL);
 }
 
+static void note_start(const file_microphone *mic)
+{
+    char path[MAX_PATH + 16];
+    snprintf(path, sizeof path, "%s.starts", mic->path);
+    int file = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (file < 0)
+        return;
+    if (write(file, "s", 1) < 0)
+        perror(path);
+    close(file);
+}
+
 static int set_timer(const file_microphone *mic, uint64_t interval_ns)
 {
     struct itimerspec spec = {.it_interval = {interval_ns / 1000000000, interval_ns % 1000000000}};
@@ -93,6 +106,7 @@ static int on_start(snd_pcm_ioplug_t *io)
     mic->pointer = 0;
     mic->next_frame = frames_since(mic, &mic->first_start); /* what nobody read meanwhile is lost */
     mic->running = 1;
+    note_start(mic);
     return set_timer(mic, (uint64_t)io->period_size * 1000000000ULL / io->rate / mic->speed / 2 + 1);
 }
 

@@ -1,0 +1,40 @@
+"""``edge-ser listen``: a microphone, a pipe or a file, live in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+
+from edge_ser.cli.live import add_live_options, build_listener, start_logging
+
+HELP = "microphone in the terminal, live"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument(
+        "source", nargs="?", metavar="SOURCE", help='file to play in real time, or "-": raw 16-bit mono PCM'
+    )
+    add_live_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Listen until Ctrl-C, SIGTERM or the end of the source."""
+    from edge_ser.daemon import start_again
+    from edge_ser.microphone import DriverStuckError
+    from edge_ser.sinks import Sink
+    from edge_ser.sinks.terminal import TerminalSink
+
+    start_logging(getattr(args, "verbose", 0))
+
+    def view(labels: list[str], model: str, banner: str) -> list[Sink]:
+        return [] if args.json or args.json_windows else [TerminalSink(labels, model, banner=banner)]
+
+    listener = build_listener(args, view)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: listener.stop())
+    try:
+        listener.run()
+    except DriverStuckError:
+        start_again()
+    return 0

@@ -1,0 +1,150 @@
+"""The live view in a terminal: bars that move in place, and below them what was announced.
+
+Where the output is not a terminal, only the announcements are written, a line each.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from collections import deque
+from collections.abc import Sequence
+from typing import TextIO
+
+from edge_ser.events import (
+    NO_SPEECH,
+    UNCERTAIN,
+    Change,
+    Event,
+    HopChanged,
+    MicrophoneState,
+    Overrun,
+    Status,
+    Window,
+)
+
+COLOURS = {  # of the 256-colour palette; the live page uses the same hues
+    "anger": 203,
+    "happiness": 220,
+    "surprise": 213,
+    "fear": 141,
+    "sadness": 75,
+    "disgust": 113,
+    "boredom": 73,
+    "calm": 80,
+    "neutral": 250,
+    UNCERTAIN: 245,
+    NO_SPEECH: 240,
+}
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_LEVELS = " ▁▂▃▄▅▆▇█"
+_LOG_LINES = 5
+
+
+class TerminalSink:
+    """Draws on ``out`` at every window; ``banner`` stays: a warning about recording."""
+
+    def __init__(
+        self, labels: Sequence[str], model: str, out: TextIO | None = None, banner: str = ""
+    ) -> None:
+        self._out = out if out is not None else sys.stdout
+        self._live = self._out.isatty()
+        self._labels = list(labels)
+        self._model = model
+        self._banner = banner
+        self._lines_up = 0
+        self._levels: deque[tuple[float, str]] = deque(maxlen=240)
+        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._microphone = "waiting for the microphone"
+        self._status: Status | None = None
+        if self._live:
+            self._out.write("\x1b[?25l")  # no cursor
+        elif banner:
+            self._out.write(banner + "\n")
+
+    def handle(self, event: Event) -> None:
+        if isinstance(event, Status):
+            self._status = event
+        elif isinstance(event, Window):
+            self._levels.append((event.level_db, event.label))
+            if self._live:
+                self._draw(event)
+        else:
+            self._note(event)
+
+    def close(self) -> None:
+        if self._live:
+            self._out.write("\x1b[?25h")
+        self._out.flush()
+
+    def _note(self, event: Event) -> None:
+        stamp = clock(event.time_s)
+        if isinstance(event, Change):
+            share = f" {event.probability:4.0%}" if event.scores else ""
+            line = f"{stamp}  {self._paint(event.label, event.label)}{share}"
+        elif isinstance(event, MicrophoneState):
+            self._microphone = f"{event.state}: {event.device}"
+            line = f"{stamp}  microphone {event.state}{f': {event.reason}' if event.reason else ''}"
+        elif isinstance(event, Overrun):
+            line = f"{stamp}  overrun {event.count}, about {event.lost_s:.2f} s lost"
+        elif isinstance(event, HopChanged):
+            line = f"{stamp}  hop {event.hop_s:g} s, {event.backlog_s:.1f} s behind"
+        else:
+            return
+        self._log.append(line)
+        if not self._live:
+            self._out.write(line + "\n")
+            self._out.flush()
+
+    def _draw(self, window: Window) -> None:
+        columns = max(40, min(shutil.get_terminal_size().columns, 100))
+        name_width = max(len(label) for label in self._labels) + 1
+        bar_width = columns - name_width - 12
+        lines = [
+            f" edge_ser · {self._model} · {self._microphone}"[: columns - 10].ljust(columns - 10)
+            + clock(window.time_s)
+        ]
+        if self._banner:
+            lines.append(f" \x1b[1;37;41m {self._banner} \x1b[0m")
+        title = window.label.upper() + (f"  {window.probability:.0%}" if window.scores else "")
+        lines += ["", "  \x1b[1m" + self._paint(window.label, title) + "\x1b[0m", ""]
+        for label in self._labels:
+            share = window.scores.get(label, 0.0)
+            number = f"{share:5.0%}" if window.scores else "    –"
+            lines.append(f"  {label:<{name_width}} {self._paint(label, bar(share, bar_width))} {number}")
+        recent = list(self._levels)[-(columns - 14) :]
+        history = "".join(self._paint(label, level_glyph(level)) for level, label in recent)
+        lines += ["", f"  {window.level_db:4.0f} dB  {history}", ""]
+        lines += [f"  {line}" for line in self._log] + [""] * (_LOG_LINES - len(self._log))
+        if self._status is not None:
+            c = self._status.counters
+            lines.append(
+                f"  hop {window.hop_s:g} s · {c['windows']:.0f} windows, {c['scored']:.0f} with speech · "
+                f"{c['overruns']:.0f} overruns · Ctrl-C ends"
+            )
+        up = f"\x1b[{self._lines_up}F" if self._lines_up else ""
+        self._out.write(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J")
+        self._out.flush()
+        self._lines_up = len(lines)
+
+    def _paint(self, label: str, text: str) -> str:
+        return f"\x1b[38;5;{COLOURS.get(label, 250)}m{text}\x1b[39m" if self._live else text
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of ``share`` (0 to 1) of ``width`` columns, to an eighth of a column."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()).ljust(width)
+
+
+def level_glyph(level_db: float) -> str:
+    """-60 dBFS and less is the lowest block, -10 dBFS and more the highest."""
+    step = round((level_db + 60) / 50 * 7) + 1 if math.isfinite(level_db) else 0
+    return _LEVELS[min(max(step, 1), 8)]
+
+
+def clock(time_s: float) -> str:
+    """Seconds as h:mm:ss."""
+    whole = int(time_s)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
