@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-# The bits of get_throttled (Raspberry Pi documentation, vcgencmd). Bit n: now; bit n + 16: at some time since boot.
+# Bits of get_throttled (Raspberry Pi documentation, vcgencmd). Bit n: now; bit n + 16: some time since boot.
 THROTTLING = ["under-voltage", "frequency capped", "throttled", "soft temperature limit"]
 SINCE_BOOT = 16
 
-# MIDR part numbers of ARM's cores (implementer 0x41) in Raspberry Pis, from ARM's technical reference manuals.
+# Part numbers (MIDR, implementer 0x41) of the cores in Raspberry Pis, from ARM's technical reference manuals.
 ARM_CORES = {
     0xB76: "ARM1176",
     0xC07: "Cortex-A7",
