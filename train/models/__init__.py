@@ -5,7 +5,7 @@ A module of an architecture has
 - ``KIND``: "cnn", "gru" … and ``FORM``: "window" (one window in, logits out) or "step" (its layers can be
   rewritten as a step with the state as input and output; the module says which layers);
 - ``Options``: a frozen dataclass of what a recipe may choose under ``[model.options]``;
-- ``build(shape, options)``: a functional Keras 3 model from standardised features [batch, frames, features] to
+- ``build(shape, options)``: a functional Keras 3 model of standardised features [batch, frames, features] to
   logits [batch, classes] by a layer named "emotion". With ``shape.heads`` its outputs are a dict, head by
   head.
 

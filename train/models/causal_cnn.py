@@ -16,7 +16,7 @@ import keras
 from keras import layers
 
 from train.models import Shape
-from train.models.layers import FrameMask, MaskedMean
+from train.models.layers import FrameMask, MaskedMean, normalised
 
 KIND = "causal_cnn"
 FORM = "step"
@@ -39,7 +39,7 @@ def _block(x: Any, number: int, dilation: int, options: Options) -> Any:
         options.kernel, dilation_rate=dilation, use_bias=False, name=f"depthwise_{number}"
     )(y)
     y = layers.Conv1D(options.width, 1, use_bias=False, name=f"pointwise_{number}")(y)
-    y = layers.BatchNormalization(name=f"norm_{number}")(y)
+    y = normalised(y, f"norm_{number}")
     y = layers.ReLU(name=f"relu_{number}")(y)
     return layers.Add(name=f"add_{number}")([x, layers.Dropout(options.dropout)(y)])
 

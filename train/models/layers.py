@@ -11,6 +11,14 @@ from train.models import Shape
 
 PACKAGE = "edge_ser"
 
+# Keras's own 0.99 needs some 500 steps to forget where it began, which is more than a small corpus gives.
+NORM_MOMENTUM = 0.95
+
+
+def normalised(x: Any, name: str | None = None) -> Any:
+    """Batch normalisation as all architectures here use it."""
+    return keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, name=name)(x)
+
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class FrameMask(keras.layers.Layer):
@@ -24,9 +32,9 @@ class FrameMask(keras.layers.Layer):
         self.stride = stride
 
     def call(self, features: Any) -> Any:
-        last = features[:, self.stride - 1 :: self.stride]
-        sounding = ops.cast(ops.any(ops.not_equal(last, 0.0), axis=-1), "int32")
-        return ops.flip(ops.cumsum(ops.flip(sounding, axis=1), axis=1), axis=1) > 0
+        sounding = ops.cast(ops.any(ops.not_equal(features, 0.0), axis=-1), "int32")
+        of_frames = ops.flip(ops.cumsum(ops.flip(sounding, axis=1), axis=1), axis=1) > 0
+        return of_frames[:, self.stride - 1 :: self.stride]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stride": self.stride}
@@ -35,6 +43,13 @@ class FrameMask(keras.layers.Layer):
 @keras.saving.register_keras_serializable(PACKAGE)
 class MaskedMean(keras.layers.Layer):
     """Mean over time of [batch, steps, n] where mask [batch, steps] holds -> [batch, n]."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        return None
 
     def call(self, values: Any, mask: Any) -> Any:
         weights = ops.expand_dims(ops.cast(mask, values.dtype), -1)
@@ -49,6 +64,10 @@ class AttentionPooling(keras.layers.Layer):
     Mirsamadi et al., ICASSP 2017.
     ``weights_of`` gives the weights alone, for plots.
     """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         self.score = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="score")

@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from train.models import Shape
-from train.models.layers import finish
+from train.models.layers import finish, normalised
 
 KIND = "cnn"
 FORM = "window"
@@ -38,7 +38,7 @@ def _block(x: Any, width: int, kernel: tuple[int, int], l2: float, strides: tupl
     x = layers.Conv2D(
         width, kernel, strides=strides, padding="same", use_bias=False, kernel_regularizer=regularizer
     )(x)
-    x = layers.BatchNormalization()(x)
+    x = normalised(x)
     return layers.ReLU()(x)
 
 

@@ -18,7 +18,7 @@ import keras
 from keras import layers
 
 from train.models import Shape
-from train.models.layers import finish
+from train.models.layers import finish, normalised
 
 KIND = "cnn"
 FORM = "window"
@@ -40,14 +40,14 @@ def build(shape: Shape, options: Options) -> keras.Model:
     x = layers.Reshape((shape.frames, shape.features, 1))(inputs)
     for _ in range(options.blocks):
         x = layers.Conv2D(options.width, 3, padding="same")(x)
-        x = layers.BatchNormalization()(x)
+        x = normalised(x)
         x = layers.ReLU()(x)
         x = layers.MaxPooling2D(2)(x)
         x = layers.Dropout(options.dropout)(x)
     x = layers.Flatten()(x)
     x = layers.Dense(options.dense)(x)
     x = layers.Dropout(options.dropout)(x)
-    x = layers.BatchNormalization()(x)
+    x = normalised(x)
     x = layers.ReLU()(x)
     x = layers.Dropout(options.dropout)(x)
     return finish(inputs, x, shape, "mfcc_cnn")

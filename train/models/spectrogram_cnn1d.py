@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from train.models import Shape
-from train.models.layers import finish
+from train.models.layers import finish, normalised
 
 KIND = "cnn"
 FORM = "window"
@@ -32,7 +32,7 @@ def build(shape: Shape, options: Options) -> keras.Model:
     x = inputs
     for width in options.widths:
         x = layers.Conv1D(width, options.kernel, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization()(x)
+        x = normalised(x)
         x = layers.ReLU()(x)
         x = layers.MaxPooling1D(2)(x)
     x = layers.GlobalAveragePooling1D()(x)

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from train.models import Shape
-from train.models.layers import finish
+from train.models.layers import finish, normalised
 
 KIND = "cnn"
 FORM = "window"
@@ -30,7 +30,7 @@ def build(shape: Shape, options: Options) -> keras.Model:
     x = layers.Reshape((shape.frames, shape.features, 1))(inputs)
     for width in options.widths:
         x = layers.Conv2D(width, options.kernel, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization()(x)
+        x = normalised(x)
         x = layers.ReLU()(x)
         x = layers.MaxPooling2D(2)(x)
     x = layers.GlobalAveragePooling2D()(x)
