@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -82,7 +83,7 @@ class FrontendOptions:
             if value is None:
                 value = preset[field.name]
             object.__setattr__(self, field.name, _typed(field.name, value))
-        problem = _native.options_problem(self._native_options())
+        problem = _native.options_problem(self._native_options("best"))
         if problem:
             raise ConfigError(f"front-end options: {problem}")
 
@@ -114,9 +115,10 @@ class FrontendOptions:
                 raise ConfigError(f"front-end options: field {name!r} is missing")
         return cls(**values)
 
-    def _native_options(self) -> dict[str, Any]:
+    def _native_options(self, simd: str) -> dict[str, Any]:
         return {
             **asdict(self),
+            "simd": simd,
             "window_length": self.window_length,
             "hop_length": self.hop_length,
             "delta_order": self.deltas,
@@ -160,14 +162,18 @@ class Frontend(_native.NativeFrontend):
     """Samples (float32, -1 to 1, at ``options.rate_hz``) to features, whole signals or as they arrive.
 
     Not to be used by two threads at once; each thread may have its own. ``process`` and push/pull give the
-    same bits.
+    same bits. The best instructions of the processor are used; the environment variable EDGE_SER_SIMD (best,
+    base, avx2, avx512) forces others, for tests.
     """
 
     options: FrontendOptions
 
     def __new__(cls, options: FrontendOptions | None = None) -> Frontend:
         options = options or FrontendOptions()
-        self = super().__new__(cls, options._native_options())
+        simd = os.environ.get("EDGE_SER_SIMD") or "best"
+        if simd not in _native.SIMDS:
+            raise ConfigError(f"EDGE_SER_SIMD must be one of {', '.join(_native.SIMDS)}, not {simd!r}")
+        self = super().__new__(cls, options._native_options(simd))
         self.options = options
         return self
 

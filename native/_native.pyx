@@ -44,6 +44,7 @@ cdef extern from "edge_ser.h" nogil:
         int32_t delta_order, delta_window
         es_normalize normalize
         int32_t normalize_variance, normalize_frames
+        int simd
     ctypedef struct es_frontend:
         pass
     void es_options_init(es_options *options, es_preset preset)
@@ -52,6 +53,7 @@ cdef extern from "edge_ser.h" nogil:
     es_frontend *es_frontend_create(const es_options *options)
     void es_frontend_destroy(es_frontend *frontend)
     size_t es_n_features(const es_frontend *frontend)
+    const char *es_simd_name(const es_frontend *frontend)
     size_t es_n_frames(const es_frontend *frontend, size_t n_samples)
     size_t es_process(es_frontend *frontend, const float *samples, size_t n_samples, float *rows)
     size_t es_process_int8(es_frontend *frontend, const float *samples, size_t n_samples, const float *scale,
@@ -76,6 +78,7 @@ MEL_NORMS = ("none", "slaney")
 LOGS = ("natural", "db")
 ENERGIES = ("none", "raw", "windowed", "spectrum")
 NORMALIZES = ("none", "utterance", "sliding")
+SIMDS = ("best", "base", "avx2", "avx512")
 
 
 def preset_options(str preset) -> dict:
@@ -121,6 +124,7 @@ cdef int read_options(dict given, es_options *o) except -1:
     o.normalize = NORMALIZES.index(given["normalize"])
     o.normalize_variance = given["normalize_variance"]
     o.normalize_frames = given["normalize_frames"]
+    o.simd = SIMDS.index(given["simd"])
     return 0
 
 
@@ -170,6 +174,11 @@ cdef class NativeFrontend:
             raise EdgeSerError("this Frontend is in use by another thread: give each thread its own")
         self.busy = True
         return 0
+
+    @property
+    def simd(self) -> str:
+        """The instructions in use: sse2, avx2, avx512, neon or scalar."""
+        return (<bytes>es_simd_name(self.frontend)).decode("ascii")
 
     def n_frames(self, size_t n_samples) -> int:
         """Rows that a signal of ``n_samples`` samples gives."""

@@ -86,6 +86,14 @@ typedef enum {
     ES_NORMALIZE_SLIDING    /* over the last normalize_frames rows including this one */
 } es_normalize;
 
+/* The kind of instructions to use. Kinds differ by rounding only; tests force each one. */
+typedef enum {
+    ES_SIMD_BEST,  /* the best that this processor has */
+    ES_SIMD_BASE,  /* what every processor of the architecture has: SSE2, NEON, or plain C */
+    ES_SIMD_AVX2,  /* x86-64-v3 */
+    ES_SIMD_AVX512 /* x86-64-v4 */
+} es_simd;
+
 typedef struct es_options {
     int32_t rate_hz;
     int32_t window_length; /* samples, hop_length .. n_fft */
@@ -115,6 +123,7 @@ typedef struct es_options {
     es_normalize normalize;
     int32_t normalize_variance; /* 0 or 1: divide by the standard deviation as well */
     int32_t normalize_frames;   /* of the sliding window */
+    es_simd simd;
 } es_options;
 
 typedef struct es_frontend es_frontend;
@@ -138,6 +147,9 @@ void es_frontend_destroy(es_frontend *frontend); /* NULL is allowed */
 
 /* Columns of a row: (n_mfcc, or n_mels and the energy) times (1 + delta_order). */
 size_t es_n_features(const es_frontend *frontend);
+
+/* The instructions in use: "sse2", "avx2", "avx512", "neon" or "scalar" (static storage). */
+const char *es_simd_name(const es_frontend *frontend);
 
 /* Rows that n_samples give, from es_process or from push, finish, pull. */
 size_t es_n_frames(const es_frontend *frontend, size_t n_samples);

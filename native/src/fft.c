@@ -1,67 +1,63 @@
-/* The n real values are taken as n/2 complex ones z[i] = x[2i] + i x[2i+1]; a radix-2 transform in place gives Z, and
- * X[k] = (Z[k] + Z*[n/2-k]) / 2 - i W^k (Z[k] - Z*[n/2-k]) / 2 with W = exp(-2 pi i / n). */
 #include "fft.h"
 
 #include <math.h>
+#include <string.h>
 
 #define PI 3.14159265358979323846
 
-void es_fft_fill_twiddle(int32_t n, float *twiddle)
+static int32_t rows_of(int32_t n_fft)
 {
-    for (int32_t k = 0; k < n / 2; k++) {
-        twiddle[2 * k] = (float)cos(2.0 * PI * k / n);
-        twiddle[2 * k + 1] = (float)sin(2.0 * PI * k / n);
+    switch (n_fft) {
+    case 256:
+        return 16;
+    case 512:
+    case 1024:
+        return 32;
+    default:
+        return 64;
     }
 }
 
-static void reverse_bits(int32_t m, float *z)
+/* The passes that generate_codelets.py writes: all rows, or 25 of 32. */
+static int32_t rows_taken(int32_t n_rows, int32_t needed)
 {
-    for (int32_t i = 1, j = 0; i < m; i++) {
-        int32_t bit = m >> 1;
-        for (; j & bit; bit >>= 1)
-            j ^= bit;
-        j |= bit;
-        if (i < j) {
-            const float re = z[2 * i], im = z[2 * i + 1];
-            z[2 * i] = z[2 * j];
-            z[2 * i + 1] = z[2 * j + 1];
-            z[2 * j] = re;
-            z[2 * j + 1] = im;
+    return n_rows == 32 && needed <= 25 ? 25 : n_rows;
+}
+
+static void fill_tables(es_fft *fft)
+{
+    const int32_t n_rows = fft->n_rows, n_columns = fft->n_columns, half = n_columns / 2;
+    const double turn = 2.0 * PI / fft->n_fft;
+    for (int32_t c = 0; c < n_columns; c++) {
+        for (int32_t k = 1; k < n_rows / 2; k++) {
+            fft->twiddle[(2 * k - 2) * n_columns + c] = (float)cos(turn * k * c);
+            fft->twiddle[(2 * k - 1) * n_columns + c] = (float)sin(turn * k * c);
+        }
+        for (int32_t k = 0; k < half; k++) {
+            const double angle = turn * c * (n_rows / 2 + n_rows * k);
+            fft->middle[c * n_columns + k] = (float)cos(angle);
+            fft->middle[c * n_columns + half + k] = (float)sin(angle);
         }
     }
+    /* Row 0 is real: its imaginary part is set here and never written again. */
+    memset(fft->im, 0, (size_t)n_columns * sizeof(float));
 }
 
-static void complex_fft(int32_t m, const float *twiddle, float *z)
+void es_fft_init(es_fft *fft, int32_t n_fft, int32_t window_length, es_arena *arena)
 {
-    reverse_bits(m, z);
-    for (int32_t half = 1; half < m; half *= 2) {
-        const int32_t step = m / half; /* W_(2 half)^j = W_n^(j step), as n = 2 m */
-        for (int32_t start = 0; start < m; start += 2 * half) {
-            for (int32_t j = 0; j < half; j++) {
-                float *a = z + 2 * (start + j), *b = a + 2 * half;
-                const float c = twiddle[2 * j * step], s = twiddle[2 * j * step + 1];
-                const float re = b[0] * c + b[1] * s, im = b[1] * c - b[0] * s;
-                b[0] = a[0] - re;
-                b[1] = a[1] - im;
-                a[0] += re;
-                a[1] += im;
-            }
-        }
-    }
-}
-
-void es_fft_power(int32_t n, const float *twiddle, float *x, float *power)
-{
-    const int32_t m = n / 2;
-    complex_fft(m, twiddle, x);
-    power[0] = (x[0] + x[1]) * (x[0] + x[1]);
-    power[m] = (x[0] - x[1]) * (x[0] - x[1]);
-    for (int32_t k = 1; k < m; k++) {
-        const float *a = x + 2 * k, *b = x + 2 * (m - k);
-        const float c = twiddle[2 * k], s = twiddle[2 * k + 1];
-        const float even_re = 0.5f * (a[0] + b[0]), even_im = 0.5f * (a[1] - b[1]);
-        const float odd_re = 0.5f * (a[1] + b[1]), odd_im = 0.5f * (b[0] - a[0]);
-        const float re = even_re + odd_re * c + odd_im * s, im = even_im + odd_im * c - odd_re * s;
-        power[k] = re * re + im * im;
-    }
+    const int32_t n_rows = rows_of(n_fft), n_columns = n_fft / n_rows;
+    const int32_t needed = (window_length + n_columns - 1) / n_columns;
+    *fft = (es_fft){
+        .n_fft = n_fft,
+        .n_rows = n_rows,
+        .n_columns = n_columns,
+        .used_rows = rows_taken(n_rows, needed),
+        .twiddle = es_arena_floats(arena, (size_t)((n_rows - 2) * n_columns)),
+        .middle = es_arena_floats(arena, (size_t)(n_columns * n_columns)),
+        .re = es_arena_floats(arena, (size_t)(n_rows / 2 * n_columns)),
+        .im = es_arena_floats(arena, (size_t)(n_rows / 2 * n_columns)),
+        .middle_row = es_arena_floats(arena, (size_t)n_columns),
+    };
+    if (arena->base)
+        fill_tables(fft);
 }

@@ -1,13 +1,21 @@
-/* Real FFT of a power-of-two length. Internal. */
+/* The FFT's shape and tables: n_fft = n_rows x n_columns, computed in two passes. Internal; fft_kernel.h computes. */
 #ifndef ES_FFT_H
 #define ES_FFT_H
 
-#include <stdint.h>
+#include "arena.h"
 
-/* twiddle[2k], twiddle[2k+1] = cos, sin of 2 pi k / n for k < n/2. */
-void es_fft_fill_twiddle(int32_t n, float *twiddle);
+enum { ES_FFT_MAX_COLUMNS = 64 };
 
-/* power[k] = |X[k]|^2, k = 0..n/2, of the n real values of x, which are overwritten. */
-void es_fft_power(int32_t n, const float *twiddle, float *x, float *power);
+typedef struct es_fft {
+    int32_t n_fft, n_rows, n_columns;
+    int32_t used_rows; /* input rows that are not all zero, as the first pass takes them */
+    float *twiddle;    /* [n_rows/2 - 1][cos, sin][n_columns]: 2 pi k c / n_fft for row k = 1.. and column c */
+    float *middle;     /* [n_columns][cos, sin of n_columns/2]: 2 pi c (n_rows/2 + n_rows k) / n_fft */
+    float *re, *im;    /* [n_rows/2][n_columns] scratch between the passes */
+    float *middle_row; /* [n_columns] scratch: row n_rows/2, which is real */
+} es_fft;
+
+/* For frames of `window_length` samples, the rest being zero. */
+void es_fft_init(es_fft *fft, int32_t n_fft, int32_t window_length, es_arena *arena);
 
 #endif

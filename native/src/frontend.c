@@ -133,7 +133,7 @@ static size_t static_rows(es_frontend *fe, float *rows, size_t max_rows)
     if (n == 0)
         return 0;
     complete_frames(fe, n);
-    es_spectral_rows(&fe->spectral, fe->buffer + fe->head, n, rows);
+    fe->spectral.kernel->rows(&fe->spectral, fe->buffer + fe->head, n, rows);
     fe->head += n * (size_t)fe->options.hop_length;
     fe->n_computed += n;
     return n;
@@ -197,8 +197,8 @@ size_t es_push(es_frontend *fe, const float *samples, size_t n)
     const size_t space = fe->capacity - fe->fill;
     n = n < space ? n : space;
     const float preemphasis = fe->options.preemphasis_scope == ES_PER_SIGNAL ? fe->options.preemphasis : 0.0f;
-    fe->n_bad += es_take_samples(samples, n, fe->options.input_scale, preemphasis, &fe->last_sample,
-                                 fe->buffer + fe->fill);
+    fe->n_bad += fe->spectral.kernel->take_samples(samples, n, fe->options.input_scale, preemphasis,
+                                                   &fe->last_sample, fe->buffer + fe->fill);
     fe->fill += n;
     fe->n_samples += n;
     return n;
@@ -268,6 +268,11 @@ size_t es_n_features(const es_frontend *fe)
     return fe->n_features;
 }
 
+const char *es_simd_name(const es_frontend *fe)
+{
+    return fe->spectral.kernel->name;
+}
+
 uint64_t es_bad_samples(const es_frontend *fe)
 {
     return fe->n_bad;
@@ -292,7 +297,8 @@ static void lay_out(es_frontend *fe, const es_options *o, es_arena *arena)
 {
     es_arena_take(arena, sizeof *fe);
     *fe = (es_frontend){.options = *o, .left = left_places(o)};
-    es_spectral_init(&fe->spectral, o, arena);
+    const es_kernel *kernel = es_choose_kernel(o->simd);
+    es_spectral_init(&fe->spectral, o, kernel, arena);
     size_t width = (size_t)fe->spectral.n_static;
     for (int i = 0; i < o->delta_order; i++) {
         es_delta_init(&fe->deltas[i], width, (size_t)fe->spectral.n_static, (size_t)o->delta_window, arena);
@@ -303,7 +309,10 @@ static void lay_out(es_frontend *fe, const es_options *o, es_arena *arena)
         es_sliding_init(&fe->sliding, width, (size_t)o->normalize_frames, o->normalize_variance, arena);
     fe->int8_rows = es_arena_floats(arena, INT8_ROWS * width);
     fe->capacity = 2 * (size_t)o->window_length + BUFFER_HOPS * (size_t)o->hop_length;
-    fe->buffer = es_arena_floats(arena, fe->capacity);
+    const size_t overhang = (size_t)kernel->lanes - 1; /* the kernel reads whole vectors */
+    fe->buffer = es_arena_floats(arena, fe->capacity + overhang);
+    if (arena->base)
+        memset(fe->buffer, 0, (fe->capacity + overhang) * sizeof *fe->buffer);
 }
 
 size_t es_frontend_size(const es_options *options)

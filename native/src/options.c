@@ -1,5 +1,5 @@
 /* The options: what each preset fixes, and which values are allowed. */
-#include "edge_ser.h"
+#include "spectral.h"
 
 #include <float.h>
 #include <math.h>
@@ -99,6 +99,7 @@ const char *es_options_problem(const es_options *o)
             "normalize must be none, utterance or sliding");
     REQUIRE(o->normalize_variance == 0 || o->normalize_variance == 1, "normalize_variance must be 0 or 1");
     REQUIRE(o->normalize_frames >= 1 && o->normalize_frames <= 100000, "normalize_frames must be 1 to 100000");
+    REQUIRE(es_choose_kernel(o->simd) != NULL, "this processor does not have the instructions asked for");
 #undef REQUIRE
     return NULL;
 }

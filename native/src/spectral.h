@@ -1,39 +1,66 @@
-/* From a frame of samples to a static row: window, FFT, mel, logarithm, cosine transform. Internal. */
+/* The spectral stage, from a frame of samples to a static row: its tables, and the kernels that compute it. Internal.
+ *
+ * A kernel is the hot code compiled for one kind of processor (kernel_*.c include kernel_body.h with a number of lanes).
+ * Tables are padded to the lanes of the kernel that will read them. */
 #ifndef ES_SPECTRAL_H
 #define ES_SPECTRAL_H
 
 #include "arena.h"
 #include "edge_ser.h"
-#include "tables.h"
+#include "fft.h"
 
-enum { ES_BLOCK = 4 }; /* frames that are computed together at most */
+enum { ES_BLOCK = 2 }; /* frames that are computed together at most */
 
-/* Tables and scratch of the spectral stage; the pointers lead into the front end's block. */
-typedef struct es_spectral {
-    int32_t window_length, hop_length, n_fft, n_mels, n_mfcc, n_static;
+/* Bands are computed `lanes` at a time. */
+typedef struct es_band_group {
+    int32_t n_vectors; /* of weights in each band of the group: enough for the widest */
+} es_band_group;
+
+typedef struct es_spectral es_spectral;
+
+typedef struct es_kernel {
+    const char *name;
+    int32_t lanes;
+    /* n_frames (at most ES_BLOCK) rows of n_static floats from frames at samples, samples + hop_length, … Up to
+     * lanes - 1 floats behind a frame are read. */
+    void (*rows)(es_spectral *spectral, const float *samples, size_t n_frames, float *rows);
+    /* Copies n samples times scale to out; what is not finite or beyond 1e12 becomes 0. Returns how many did. With
+     * preemphasis a > 0: out[i] = y[i] - a y[i-1] for the scaled samples y, *previous being y[-1], in and out. */
+    size_t (*take_samples)(const float *samples, size_t n, float scale, float preemphasis, float *previous, float *out);
+} es_kernel;
+
+/* The best kernel for this processor, or the one asked for; NULL when that one cannot run here. */
+const es_kernel *es_choose_kernel(es_simd simd);
+
+struct es_spectral {
+    const es_kernel *kernel;
+    es_fft fft;
+    int32_t window_length, hop_length, n_mels, n_mfcc, n_static;
     es_feature feature;
     es_energy energy;
     int32_t remove_dc;
     float frame_preemphasis; /* 0 when there is none or it runs along the signal */
     float log_floor, log_unit, power_scale;
-    float *window;           /* [window_length] */
-    float *twiddle;          /* [n_fft] cos and sin, see fft.c */
-    es_band *bands;          /* [n_mels] */
-    float *mel_weights;      /* the bands' weights, one after the other */
-    float *dct;              /* [n_mfcc][n_mels] */
-    float *frame;            /* [n_fft] scratch */
-    float *power;            /* [n_fft / 2 + 1] scratch */
-    float *log_mel;          /* [n_mels] scratch */
-} es_spectral;
+
+    int32_t frame_length;    /* used_rows * n_columns */
+    float *window;           /* [frame_length] zeros behind window_length */
+    float *inside;           /* [lanes] 1 for the samples of the frame's last vector that lie in the window, else 0 */
+    int32_t *first_bins;     /* [n_mels] */
+    es_band_group *groups;   /* [ceil(n_mels / lanes)] */
+    float *mel_weights;      /* [group][vector][band of the group][lanes] */
+    int32_t n_folded;        /* ceil(n_mels / 2) */
+    int32_t n_even, n_odd;   /* cepstra of either kind, rounded up to lanes */
+    float *dct_even;         /* [n_folded][n_even]: weights of log_mel[m] + log_mel[n_mels-1-m] in cepstra 0, 2, … */
+    float *dct_odd;          /* [n_folded][n_odd]: of log_mel[m] - log_mel[n_mels-1-m] in cepstra 1, 3, … */
+
+    float *frame;            /* [frame_length] scratch */
+    float *power;            /* [n_fft/2 + 1, padded with zeros] scratch */
+    float *log_mel;          /* [ES_BLOCK][n_mels, padded] scratch */
+    float *folded;           /* [2][n_folded, padded] scratch: sums, differences */
+    float *cepstra;          /* [n_even + n_odd] scratch */
+};
 
 /* Takes the tables and scratch from the arena and, unless it only measures, fills the tables. */
-void es_spectral_init(es_spectral *spectral, const es_options *options, es_arena *arena);
-
-/* n_frames (at most ES_BLOCK) rows from frames that start at samples, samples + hop_length, … */
-void es_spectral_rows(es_spectral *spectral, const float *samples, size_t n_frames, float *rows);
-
-/* Copies n samples times scale to out; what is not finite or beyond 1e12 becomes 0. Returns how many did.
- * With preemphasis a > 0: out[i] = y[i] - a y[i-1] for the scaled samples y, *previous being y[-1] in and out. */
-size_t es_take_samples(const float *samples, size_t n, float scale, float preemphasis, float *previous, float *out);
+void es_spectral_init(es_spectral *spectral, const es_options *options, const es_kernel *kernel, es_arena *arena);
 
 #endif

@@ -1,0 +1,257 @@
+"""Writes src/fft_codelets.h: straight-line FFTs of 16, 32 and 64 points on vectors, for fft_kernel.h.
+
+    python native/generate_codelets.py            writes the file
+    python native/generate_codelets.py --check    exit status 1 when the file is not what would be written
+
+The algorithm is the conjugate-pair split radix (Kamar and Elcherif 1989): with W = exp(-2 pi i / N) and E, A, B the
+transforms of x[2j], x[4j+1], x[4j-1],
+
+    p = W^k A[k] + W^-k B[k],   m = W^k A[k] - W^-k B[k]
+    X[k] = E[k] + p,   X[k+N/2] = E[k] - p,   X[k+N/4] = E[k+N/4] - i m,   X[k+3N/4] = E[k+N/4] + i m.
+
+W^k is taken as cos (1 - i tan), and the common cosine moved behind the sums, so that all products fuse with additions.
+A value is loaded where it is first needed and a result stored as soon as it is known: compilers keep that order, and
+it is what keeps the number of live values near the number of registers.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+OUTPUT = Path(__file__).parent / "src" / "fft_codelets.h"
+
+# (points, leading inputs that are not zero): 25 of 32 are a window of 400 in 512.
+REAL_PASSES = ((16, 16), (32, 25), (32, 32), (64, 64))
+COMPLEX_PASSES = (16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Real:
+    """A C variable, perhaps to be negated. None stands for zero."""
+
+    name: str
+    negative: bool = False
+
+    def __neg__(self) -> Real:
+        return Real(self.name, not self.negative)
+
+
+Value = Real | None
+Complex = tuple[Value, Value]
+
+
+def negated(a: Value) -> Value:
+    return None if a is None else -a
+
+
+@dataclass
+class Writer:
+    """Collects C statements, one operation each."""
+
+    lines: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def assign(self, expression: str) -> Real:
+        name = f"t{self.count}"
+        self.count += 1
+        self.lines.append(f"    const V {name} = {expression};")
+        return Real(name)
+
+    def add(self, a: Value, b: Value) -> Value:
+        if a is None or b is None:
+            return a if b is None else b
+        if a.negative and b.negative:
+            return -self.assign(f"{a.name} + {b.name}")
+        if a.negative:
+            return self.assign(f"{b.name} - {a.name}")
+        return self.assign(f"{a.name} {'-' if b.negative else '+'} {b.name}")
+
+    def sub(self, a: Value, b: Value) -> Value:
+        return self.add(a, negated(b))
+
+    def add_product(self, a: Value, factor: float, b: Value) -> Value:
+        """a + factor * b."""
+        if b is None or factor == 0.0:
+            return a
+        if factor == 1.0 or factor == -1.0:
+            return self.add(a, b if factor > 0 else -b)
+        minus = (factor < 0) != b.negative
+        product = f"ES_C({abs(factor)!r}f) * {b.name}"
+        if a is None:
+            value = self.assign(product)
+            return -value if minus else value
+        if a.negative:
+            return -self.add_product(-a, -factor, b)  # type: ignore[operator]
+        return self.assign(f"{a.name} {'-' if minus else '+'} {product}")
+
+
+def twisted_pair(w: Writer, a: Complex, b: Complex, k: int, n: int) -> tuple[float, Complex, Complex]:
+    """cosine, u, v with W^k a = cosine u and W^-k b = cosine v."""
+    cosine = 1.0 if k == 0 else math.cos(2 * math.pi * k / n)
+    tangent = 1.0 if 8 * k == n else math.tan(2 * math.pi * k / n)
+    u = (w.add_product(a[0], tangent, a[1]), w.add_product(a[1], -tangent, a[0]))
+    v = (w.add_product(b[0], -tangent, b[1]), w.add_product(b[1], tangent, b[0]))
+    return cosine, u, v
+
+
+def plus_of(w: Writer, a: Complex, b: Complex) -> Complex:
+    return w.add(a[0], b[0]), w.add(a[1], b[1])
+
+
+def minus_of(w: Writer, a: Complex, b: Complex) -> Complex:
+    return w.sub(a[0], b[0]), w.sub(a[1], b[1])
+
+
+Store = Callable[[int, Complex], None]
+
+
+def keep(_: int, __: Complex) -> None:
+    """Results of inner transforms stay in variables."""
+
+
+def complex_fft(w: Writer, load: Callable[[int], Complex], indices: list[int], store: Store = keep) -> list[Complex]:
+    n = len(indices)
+    if n == 1:
+        return [load(indices[0])]
+    if n == 2:
+        a, b = load(indices[0]), load(indices[1])
+        return [plus_of(w, a, b), minus_of(w, a, b)]
+    even = complex_fft(w, load, indices[0::2])
+    plus = complex_fft(w, load, indices[1::4])
+    minus = complex_fft(w, load, [indices[(4 * j - 1) % n] for j in range(n // 4)])
+    out: list[Complex] = [(None, None)] * n
+    for k in range(n // 4):
+        c, a, b = twisted_pair(w, plus[k], minus[k], k, n)
+        u, v = plus_of(w, a, b), minus_of(w, a, b)
+        e, f = even[k], even[k + n // 4]
+        for place, value in (
+            (k, (w.add_product(e[0], c, u[0]), w.add_product(e[1], c, u[1]))),
+            (k + n // 2, (w.add_product(e[0], -c, u[0]), w.add_product(e[1], -c, u[1]))),
+            (k + n // 4, (w.add_product(f[0], c, v[1]), w.add_product(f[1], -c, v[0]))),
+            (k + 3 * n // 4, (w.add_product(f[0], -c, v[1]), w.add_product(f[1], c, v[0]))),
+        ):
+            out[place] = value
+            store(place, value)
+    return out
+
+
+def real_fft(w: Writer, load: Callable[[int], Value], indices: list[int], store: Store = keep) -> list[Complex]:
+    """Bins 0 to n/2; the others follow from X[n-k] = conj X[k]."""
+    n = len(indices)
+    if n == 1:
+        return [(load(indices[0]), None)]
+    if n == 2:
+        a, b = load(indices[0]), load(indices[1])
+        return [(w.add(a, b), None), (w.sub(a, b), None)]
+    even = real_fft(w, load, indices[0::2])
+    plus = real_fft(w, load, indices[1::4])
+    minus = real_fft(w, load, [indices[(4 * j - 1) % n] for j in range(n // 4)])
+    out: list[Complex] = [(None, None)] * (n // 2 + 1)
+
+    def put(place: int, value: Complex) -> None:
+        out[place] = value
+        store(place, value)
+
+    total = w.add(plus[0][0], minus[0][0])
+    put(0, (w.add(even[0][0], total), None))
+    put(n // 2, (w.sub(even[0][0], total), None))
+    put(n // 4, (even[n // 4][0], negated(w.sub(plus[0][0], minus[0][0]))))
+    for k in range(1, n // 8 + 1):
+        c, a, b = twisted_pair(w, plus[k], minus[k], k, n)
+        u, e, f = plus_of(w, a, b), even[k], even[n // 4 - k]
+        put(k, (w.add_product(e[0], c, u[0]), w.add_product(e[1], c, u[1])))
+        put(n // 2 - k, (w.add_product(e[0], -c, u[0]), negated(w.add_product(e[1], -c, u[1]))))
+        if 8 * k != n:
+            v = minus_of(w, a, b)
+            put(n // 4 - k, (w.add_product(f[0], -c, v[1]), w.add_product(f[1], -c, v[0])))
+            put(n // 4 + k, (w.add_product(f[0], c, v[1]), negated(w.add_product(f[1], c, v[0]))))
+    return out
+
+
+def real_pass(n: int, used: int) -> str:
+    w = Writer()
+    loaded: dict[int, Value] = {}
+
+    def load(i: int) -> Value:
+        if i >= used:
+            return None
+        if i not in loaded:
+            loaded[i] = w.assign(f"es_load_aligned(x + {i} * n_columns)")
+        return loaded[i]
+
+    def store(k: int, value: Complex) -> None:
+        re, im = value
+        assert re is not None
+        if k == 0 or k == n // 2:
+            assert im is None and not re.negative
+            w.lines.append(f"    es_store_aligned({'re' if k == 0 else 'middle'}, {re.name});")
+            return
+        assert im is not None
+        w.lines.append(f"    ES_TWIDDLE({k}, {sign(re)}{re.name}, {sign(im)}{im.name});")
+
+    real_fft(w, load, list(range(n)), store)
+    return function(f"real_pass_{n}_{used}", "const float *x, ptrdiff_t n_columns, const float *twiddle, "
+                    "float *re, float *im, float *middle", w)
+
+
+def sign(a: Real) -> str:
+    return "-" if a.negative else ""
+
+
+def complex_pass(n: int) -> str:
+    w = Writer()
+    loaded: dict[int, Complex] = {}
+
+    def load(i: int) -> Complex:
+        if i not in loaded:
+            loaded[i] = (w.assign(f"re[{i}]"), w.assign(f"im[{i}]"))
+        return loaded[i]
+
+    def store(k: int, value: Complex) -> None:
+        re, im = value
+        assert re is not None and im is not None
+        power = f"{re.name} * {re.name} + {im.name} * {im.name}"
+        if k < n // 2:
+            w.lines.append(f"    es_store_aligned(up + {k} * n_rows, {power});")
+        else:
+            w.lines.append(f"    es_store(down + {n - k} * n_rows, es_reverse({power}));")
+
+    complex_fft(w, load, list(range(n)), store)
+    return function(f"complex_pass_{n}", "const V *re, const V *im, ptrdiff_t n_rows, float *up, float *down", w)
+
+
+def function(name: str, parameters: str, w: Writer) -> str:
+    return "\n".join([f"static inline void {name}({parameters})", "{", *w.lines, "}"])
+
+
+def text() -> str:
+    head = """\
+/* Written by generate_codelets.py; don't edit. What the passes mean is said in fft_kernel.h. */
+
+/* Turns the value of bin k by the twiddle of its column and stores it in row k. */
+#define ES_TWIDDLE(k, re_k, im_k)                                                                       \\
+    do {                                                                                                \\
+        const V re_ = (re_k), im_ = (im_k);                                                             \\
+        const V cos_ = es_load_aligned(twiddle + (2 * (k) - 2) * n_columns);                            \\
+        const V sin_ = es_load_aligned(twiddle + (2 * (k) - 1) * n_columns);                            \\
+        es_store_aligned(re + (k) * n_columns, re_ * cos_ + im_ * sin_);                                \\
+        es_store_aligned(im + (k) * n_columns, im_ * cos_ - re_ * sin_);                                \\
+    } while (0)
+"""
+    passes = [real_pass(n, used) for n, used in REAL_PASSES] + [complex_pass(n) for n in COMPLEX_PASSES]
+    return head + "\n" + "\n\n".join(passes) + "\n\n#undef ES_TWIDDLE\n"
+
+
+def main() -> int:
+    if "--check" in sys.argv[1:]:
+        return 0 if OUTPUT.read_text() == text() else 1
+    OUTPUT.write_text(text())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

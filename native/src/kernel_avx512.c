@@ -1,0 +1,9 @@
+/* x86-64-v4: AVX-512, used for its 32 registers, of 8 lanes each. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC target("arch=x86-64-v4,prefer-vector-width=256")
+#define ES_KERNEL_NAME avx512
+#define ES_LANES 8
+#include "kernel_body.h"
+#else
+typedef int es_no_avx512_kernel;
+#endif

@@ -1,0 +1,265 @@
+/* Vectors of ES_LANES floats (1, 4 or 8) as GCC and Clang offer them, and the few operations that the kernel needs.
+ * With one lane a vector is a float and any C compiler will do. Included by kernel_*.c only. */
+#ifndef ES_LANES
+#error "a kernel_*.c file defines ES_LANES"
+#endif
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if ES_LANES == 1
+typedef float V;
+typedef int32_t I;
+#else
+typedef float V __attribute__((vector_size(4 * ES_LANES)));
+typedef int32_t I __attribute__((vector_size(4 * ES_LANES)));
+typedef float es_aligned __attribute__((vector_size(4 * ES_LANES), may_alias));
+typedef float es_unaligned __attribute__((vector_size(4 * ES_LANES), aligned(4), may_alias));
+#endif
+
+static inline V es_load(const float *p)
+{
+#if ES_LANES == 1
+    return *p;
+#else
+    return *(const es_unaligned *)p;
+#endif
+}
+
+static inline void es_store(float *p, V v)
+{
+#if ES_LANES == 1
+    *p = v;
+#else
+    *(es_unaligned *)p = v;
+#endif
+}
+
+/* From and to a multiple of the vector's size: SSE folds such loads into the arithmetic. */
+static inline V es_load_aligned(const float *p)
+{
+#if ES_LANES == 1
+    return *p;
+#else
+    return *(const es_aligned *)p;
+#endif
+}
+
+static inline void es_store_aligned(float *p, V v)
+{
+#if ES_LANES == 1
+    *p = v;
+#else
+    *(es_aligned *)p = v;
+#endif
+}
+
+/* A constant for every lane. */
+#if ES_LANES == 1
+#define ES_C(c) (c)
+#else
+#define ES_C(c) ((c) - (V){0})
+#endif
+
+static inline V es_splat(float c)
+{
+    return ES_C(c);
+}
+
+/* Same bits, other type. */
+static inline I es_bits(V v)
+{
+#if ES_LANES == 1
+    I i;
+    memcpy(&i, &v, sizeof i);
+    return i;
+#else
+    return (I)v;
+#endif
+}
+
+static inline V es_from_bits(I i)
+{
+#if ES_LANES == 1
+    V v;
+    memcpy(&v, &i, sizeof v);
+    return v;
+#else
+    return (V)i;
+#endif
+}
+
+static inline V es_to_float(I i)
+{
+#if ES_LANES == 1
+    return (float)i;
+#else
+    return __builtin_convertvector(i, V);
+#endif
+}
+
+/* The larger one; the second when either is NaN. */
+static inline V es_max(V a, V b)
+{
+#if ES_LANES == 1
+    return a > b ? a : b;
+#else
+    const I larger = a > b;
+    return (V)(((I)a & larger) | ((I)b & ~larger));
+#endif
+}
+
+/* Lanes picked by constant index: 0.. from a, ES_LANES.. from b. */
+#if defined(__clang__)
+#define ES_PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define ES_PICK(a, b, ...) __builtin_shuffle(a, b, (I){__VA_ARGS__})
+#endif
+
+/* Lanes in the opposite order. */
+static inline V es_reverse(V v)
+{
+#if ES_LANES == 1
+    return v;
+#elif ES_LANES == 4
+    return ES_PICK(v, v, 3, 2, 1, 0);
+#else
+    return ES_PICK(v, v, 7, 6, 5, 4, 3, 2, 1, 0);
+#endif
+}
+
+/* v moved up by a lane, its first lane twice. */
+static inline V es_repeat_first(V v)
+{
+#if ES_LANES == 1
+    return v;
+#elif ES_LANES == 4
+    return ES_PICK(v, v, 0, 0, 1, 2);
+#else
+    return ES_PICK(v, v, 0, 0, 1, 2, 3, 4, 5, 6);
+#endif
+}
+
+/* a0 b0 a1 b1 …: the first and the second half. */
+static inline V es_zip_low(V a, V b)
+{
+#if ES_LANES == 1
+    (void)b;
+    return a;
+#elif ES_LANES == 4
+    return ES_PICK(a, b, 0, 4, 1, 5);
+#else
+    return ES_PICK(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+#endif
+}
+
+static inline V es_zip_high(V a, V b)
+{
+#if ES_LANES == 1
+    (void)a;
+    return b;
+#elif ES_LANES == 4
+    return ES_PICK(a, b, 2, 6, 3, 7);
+#else
+    return ES_PICK(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#endif
+}
+
+/* A square of ES_LANES rows, row_length apart, to columns. */
+static inline void es_transpose(const float *rows, ptrdiff_t row_length, V *columns)
+{
+#if ES_LANES == 1
+    (void)row_length;
+    columns[0] = *rows;
+#elif ES_LANES == 4
+    const V a = es_load_aligned(rows), b = es_load_aligned(rows + row_length),
+            c = es_load_aligned(rows + 2 * row_length), d = es_load_aligned(rows + 3 * row_length);
+    const V ac_low = ES_PICK(a, c, 0, 4, 1, 5), ac_high = ES_PICK(a, c, 2, 6, 3, 7);
+    const V bd_low = ES_PICK(b, d, 0, 4, 1, 5), bd_high = ES_PICK(b, d, 2, 6, 3, 7);
+    columns[0] = ES_PICK(ac_low, bd_low, 0, 4, 1, 5);
+    columns[1] = ES_PICK(ac_low, bd_low, 2, 6, 3, 7);
+    columns[2] = ES_PICK(ac_high, bd_high, 0, 4, 1, 5);
+    columns[3] = ES_PICK(ac_high, bd_high, 2, 6, 3, 7);
+#else
+    V pair[8], quad[8];
+    for (int i = 0; i < 4; i++) { /* rows 2i, 2i+1: columns 0, 1 and 2, 3 of each half */
+        const V a = es_load_aligned(rows + 2 * i * row_length),
+                b = es_load_aligned(rows + (2 * i + 1) * row_length);
+        pair[2 * i] = ES_PICK(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
+        pair[2 * i + 1] = ES_PICK(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    for (int i = 0; i < 2; i++) { /* rows 4i .. 4i+3: column j of each half */
+        for (int j = 0; j < 2; j++) {
+            const V a = pair[4 * i + j], b = pair[4 * i + 2 + j];
+            quad[4 * i + 2 * j] = ES_PICK(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+            quad[4 * i + 2 * j + 1] = ES_PICK(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    }
+    for (int j = 0; j < 4; j++) {
+        columns[j] = ES_PICK(quad[j], quad[4 + j], 0, 1, 2, 3, 8, 9, 10, 11);
+        columns[4 + j] = ES_PICK(quad[j], quad[4 + j], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+#endif
+}
+
+/* Sums of neighbouring lanes: of a, then of b (with 8 lanes: within each half). */
+#if ES_LANES == 4
+static inline V es_pair_sums(V a, V b)
+{
+    return ES_PICK(a, b, 0, 2, 4, 6) + ES_PICK(a, b, 1, 3, 5, 7);
+}
+#elif ES_LANES == 8
+static inline V es_pair_sums(V a, V b)
+{
+    return ES_PICK(a, b, 0, 2, 8, 10, 4, 6, 12, 14) + ES_PICK(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
+}
+#endif
+
+/* Lane i of the result is the sum of the lanes of rows[i], always added up in the same order. */
+static inline V es_row_sums(const V *rows)
+{
+#if ES_LANES == 1
+    return rows[0];
+#elif ES_LANES == 4
+    return es_pair_sums(es_pair_sums(rows[0], rows[1]), es_pair_sums(rows[2], rows[3]));
+#else
+    const V low = es_pair_sums(es_pair_sums(rows[0], rows[1]), es_pair_sums(rows[2], rows[3]));
+    const V high = es_pair_sums(es_pair_sums(rows[4], rows[5]), es_pair_sums(rows[6], rows[7]));
+    return ES_PICK(low, high, 0, 1, 2, 3, 8, 9, 10, 11) + ES_PICK(low, high, 4, 5, 6, 7, 12, 13, 14, 15);
+#endif
+}
+
+static inline float es_sum(V v)
+{
+#if ES_LANES == 1
+    return v;
+#elif ES_LANES == 4
+    return (v[0] + v[2]) + (v[1] + v[3]);
+#else
+    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+#endif
+}
+
+/* Natural logarithm of a positive normal float, to 1 unit in the last place or so.
+ * x = 2^e m with m in sqrt(1/2) .. sqrt(2); ln m by Moshier's polynomial (Cephes logf, Netlib), ln 2 in two parts. */
+static inline V es_log_of(V x)
+{
+    const I bits = es_bits(x);
+    const I exponent = (bits - 0x3f3504f3) >> 23;
+    const V m = es_from_bits(bits - (exponent << 23)) - ES_C(1.0f), e = es_to_float(exponent);
+    const V square = m * m;
+    V p = ES_C(7.0376836292e-2f);
+    p = p * m - ES_C(1.1514610310e-1f);
+    p = p * m + ES_C(1.1676998740e-1f);
+    p = p * m - ES_C(1.2420140846e-1f);
+    p = p * m + ES_C(1.4249322787e-1f);
+    p = p * m - ES_C(1.6668057665e-1f);
+    p = p * m + ES_C(2.0000714765e-1f);
+    p = p * m - ES_C(2.4999993993e-1f);
+    p = p * m + ES_C(3.3333331174e-1f);
+    p = p * m * square;
+    p = p - e * ES_C(2.12194440e-4f);
+    p = p - ES_C(0.5f) * square;
+    return m + p + e * ES_C(0.693359375f);
+}
