@@ -1,0 +1,175 @@
+"""``python -m convert``: a trained run to a model file, a cross-validation to its int8 figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from edge_ser.errors import ConfigError, EdgeSerError, ModelError
+
+EPILOG = "docs/converter.md explains the steps, the parity gate and the options for hard cases."
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of a conversion; ``python -m convert cv`` has its own (``cv_parser``)."""
+    top = argparse.ArgumentParser(
+        prog="python -m convert",
+        description="Convert a run of python -m train to one int8 model file. `python -m convert cv FOLDER "
+        "-o FILE.json` converts all folds of a cross-validation and evaluates them.",
+        epilog=EPILOG,
+    )
+    top.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    top.add_argument("-o", "--output", type=Path, required=True, metavar="NAME.tflite")
+    top.add_argument("--name", help="the model's name (default: the file's)")
+    top.add_argument(
+        "--evaluation", type=Path, metavar="FILE.json", help="figures of the recipe, by convert cv"
+    )
+    top.add_argument("--card", type=Path, metavar="FILE.md", help="write the card here too")
+    top.add_argument("--report", type=Path, metavar="FILE.json", help="write the parity report here")
+    top.add_argument(
+        "--allow-failed-parity",
+        action="store_true",
+        help="write the file though int8 differs; the card says so",
+    )
+    _common(top)
+    return top
+
+
+def cv_parser() -> argparse.ArgumentParser:
+    cv = argparse.ArgumentParser(prog="python -m convert cv", epilog=EPILOG)
+    cv.add_argument("folder", type=Path, metavar="CV", help="folder of a finished cross-validation")
+    cv.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.json")
+    _common(cv)
+    return cv
+
+
+def _common(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--chunk", type=int, default=0, metavar="FRAMES", help="step models: frames to a step"
+    )
+    command.add_argument(
+        "--window-s", type=float, metavar="S", help="the window of a run on whole utterances"
+    )
+    command.add_argument(
+        "--per-cell", type=int, default=2, help="calibration utterances per speaker and class"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the choice of calibration utterances")
+    command.add_argument("--state-bits", type=int, choices=(8, 16), default=8, help="recurrent models")
+    command.add_argument("--per-gate", action="store_true", help="recurrent models: a range for each gate")
+    command.add_argument(
+        "--int16-activations", action="store_true", help="16 bits between input and output; slow"
+    )
+
+
+def settings_of(arguments: argparse.Namespace) -> Any:
+    from convert.pipeline import Settings
+    from convert.recurrent import Precision
+    from convert.runtimes import tflite_python
+    from train.corpora import corpora_root
+
+    if arguments.per_cell < 1:
+        raise ConfigError("--per-cell must be at least 1")
+    return Settings(
+        root=corpora_root(),
+        chunk=arguments.chunk,
+        window_s=arguments.window_s,
+        per_cell=arguments.per_cell,
+        seed=arguments.seed,
+        precision=Precision(arguments.state_bits, arguments.per_gate),
+        int16_activations=arguments.int16_activations,
+        tflite_python=tflite_python(),
+    )
+
+
+def convert_run(arguments: argparse.Namespace) -> int:
+    from convert.modelfile import to_json
+    from convert.pipeline import convert, model_bytes
+    from convert.run import read_run
+
+    evaluation = _read_evaluation(arguments.evaluation)
+    conversion = convert(read_run(arguments.run), settings_of(arguments))
+    parity = conversion.parity
+    print(summary(parity, conversion.compiled))
+    if arguments.report:
+        arguments.report.write_text(to_json(parity), encoding="utf-8")
+    if parity["failures"] and not arguments.allow_failed_parity:
+        reasons = "; ".join(parity["failures"])
+        raise ModelError(
+            f"{arguments.output}: not written, {reasons}; train longer, or see --allow-failed-parity"
+        )
+    data, card = model_bytes(conversion, arguments.name or arguments.output.stem, evaluation)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_bytes(data)
+    if arguments.card:
+        arguments.card.write_text(card, encoding="utf-8")
+    print(f"{arguments.output}: {len(data)} bytes")
+    return 0
+
+
+def convert_cv(arguments: argparse.Namespace) -> int:
+    from convert.cross import convert_folds
+    from convert.modelfile import to_json
+
+    result = convert_folds(arguments.folder, settings_of(arguments), print)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(to_json(result), encoding="utf-8")
+    for name in ("uar", "wa"):
+        low, high = (100 * bound for bound in result[name]["interval"])
+        figures = f"float {100 * result[name]['float']:.1f}, int8 {100 * result[name]['int8']:.1f}"
+        print(f"{name.upper()}: {figures} (95 % {low:.1f}–{high:.1f})")
+    print(f"{arguments.output}: {result['protocol']}, {result['utterances']} utterances")
+    return 0
+
+
+def summary(parity: dict[str, Any], compiled: Any) -> str:
+    """What a conversion came to, in three lines."""
+    lines = [
+        f"graph {len(compiled.flatbuffer)} bytes for {compiled.weight_bytes} weights, "
+        f"{compiled.multiply_adds} multiply-adds",
+        f"parity on {parity['on']}: labels agree {100 * parity['label_agreement']:.1f} % of "
+        f"{parity['utterances']}, "
+        f"UAR {100 * parity['uar']['float']:.1f} → {100 * parity['uar']['int8']:.1f}, "
+        f"worst logit difference {parity['worst_logit_difference']:.3f} of {parity['logit_range']:.1f}",
+    ]
+    for name, entry in parity.get("runtimes", {}).items():
+        lines.append(
+            f"ai-edge-litert and {name} differ by at most {entry['worst_lsb']} on {entry['inputs']} inputs"
+        )
+    return "\n".join(lines)
+
+
+def _read_evaluation(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        evaluation: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: no evaluation ({error}); write one with python -m convert cv") from None
+    return evaluation
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        from train.backend import configure
+
+        if given[:1] == ["cv"]:
+            options = cv_parser().parse_args(given[1:])
+            configure()
+            return convert_cv(options)
+        options = parser().parse_args(given)
+        configure()
+        return convert_run(options)
+    except EdgeSerError as error:
+        print(f"python -m convert: {error}", file=sys.stderr)
+        return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

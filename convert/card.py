@@ -1,0 +1,192 @@
+"""The model card in Markdown, from edge_ser.json alone: what the file says of itself, for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def write_card(record: Mapping[str, Any]) -> str:
+    """The card. Sections without data are left out; a failed parity check stands at the top."""
+    evaluation: Mapping[str, Any] = record["evaluation"]
+    parity = evaluation.get("parity", {})
+    parts = [f"# {record['name']}\n\n{record['description']}"]
+    if parity.get("failures"):
+        reasons = "; ".join(parity["failures"])
+        parts.append(f"**This file failed its parity check and was written all the same: {reasons}.**")
+    parts += [_use(record), _facts(record)]
+    if "uar" in evaluation:
+        parts.append(_figures(record))
+    if "calibration" in evaluation:
+        parts.append(_confidence(evaluation["calibration"]))
+    if parity:
+        parts.append(_parity(parity))
+    if evaluation.get("measured"):
+        parts.append(_measured(evaluation["measured"]))
+    parts += [_training(record["training"]), _provenance(record)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _use(record: Mapping[str, Any]) -> str:
+    return (
+        f"**Use.** {record['intended_use']}\n\n**Limits.** {record['limits']}\n\n"
+        f"**Licence of the weights:** {record['license']}, by the corpora below."
+    )
+
+
+def _facts(record: Mapping[str, Any]) -> str:
+    frontend, given, graph = record["frontend"], record["input"], record["graph"]
+    feature = "log-mel" if frontend["feature"] == "log_mel" else "MFCC"
+    chain = (
+        f"{given['features']} {feature}, {frontend['preset']} convention, {frontend['window_ms']:g} ms "
+        f"windows every "
+        f"{frontend['hop_ms']:g} ms, {frontend['n_fft']}-point FFT, {frontend['n_mels']} mel bands, "
+        f"{frontend['rate_hz']} Hz"
+    )
+    if record["form"] == "step":
+        state = sum(_bytes(entry) for entry in record["state"])
+        taken = given["frames"] * frontend["hop_ms"]
+        form = f"step: {given['frames']} frames ({taken:g} ms) in, scores out, {state} bytes of state carried"
+    else:
+        window = record["window"]
+        form = f"window of {window['length_s']:g} s ({given['frames']} frames), every {window['hop_s']:g} s"
+    return "## The model\n\n" + _table(
+        ("", ""),
+        [
+            ("labels", ", ".join(record["labels"])),
+            ("input", chain),
+            ("form", form),
+            (
+                "architecture",
+                f"{record['training']['architecture']}, {record['training']['parameters']} parameters",
+            ),
+            (
+                "graph",
+                f"{graph['bytes']} bytes, int8 in and out, {graph['multiply_adds']} multiply-adds a run",
+            ),
+            ("operations", ", ".join(graph["ops"])),
+        ],
+    )
+
+
+def _bytes(state: Mapping[str, Any]) -> int:
+    total = 2 if state["dtype"] == "int16" else 1
+    for size in state["shape"]:
+        total *= size
+    return total
+
+
+def _figures(record: Mapping[str, Any]) -> str:
+    evaluation = record["evaluation"]
+    rows = [
+        (name, _percent(entry["float"]), _percent(entry["int8"]), _interval(entry["interval"]))
+        for name, entry in (("UAR", evaluation["uar"]), ("WA", evaluation["wa"]))
+    ]
+    lines = [
+        "## Figures",
+        f"{evaluation['protocol']}; {evaluation['utterances']} utterances of {evaluation['speakers']} "
+        f"speakers; "
+        f"last epoch, seeds {', '.join(map(str, evaluation['seeds']))}. UAR is the mean of the classes' "
+        f"recalls, WA the "
+        "share that is right. int8 is measured through the whole chain: file, C front end, int8 graph. "
+        "Intervals: "
+        "95 %, bootstrap over speakers, int8. The figures are those of the models of the folds; this file "
+        "was trained "
+        "by the same recipe on all speakers.",
+        _table(("", "float", "int8", "95 % interval"), rows),
+    ]
+    classes = [
+        (
+            label,
+            entry["utterances"],
+            *(_percent(entry[key]) for key in ("recall_float", "recall", "precision", "f1")),
+        )
+        for label, entry in evaluation["per_class"].items()
+    ]
+    lines.append(_table(("class", "utterances", "recall, float", "recall, int8", "precision", "F1"), classes))
+    for title, key in (("gender", "per_gender"), ("corpus", "per_corpus"), ("speaker", "per_speaker")):
+        groups = evaluation.get(key, {})
+        if groups:
+            cells = [
+                (name, entry["utterances"], _percent(entry["uar"]), _percent(entry["wa"]))
+                for name, entry in groups.items()
+            ]
+            lines.append(_table((title, "utterances", "UAR, int8", "WA, int8"), cells))
+    header = ("true \\ said", *record["labels"])
+    rows = [(label, *row) for label, row in zip(record["labels"], evaluation["confusion"], strict=True)]
+    lines.append("Confusions, int8:\n\n" + _table(header, rows))
+    return "\n\n".join(lines)
+
+
+def _confidence(calibration: Mapping[str, Any]) -> str:
+    text = (
+        f"## Confidence\n\nLogits are divided by {calibration['temperature']:g} before the softmax; below "
+        f'{_percent(calibration["abstain_below"])} the answer is "uncertain": fewer than half of the '
+        f"answers down "
+        "there are right. Both come from speakers that the predicting model had not heard. "
+    )
+    if "ece_after" in calibration:
+        text += (
+            "Fitted on all but one speaker and measured on that one: expected calibration error "
+            f"{calibration['ece_before']:.3f} → {calibration['ece_after']:.3f}; "
+            f"{_percent(calibration['answered'])} answered, {_percent(calibration['accuracy_of_answers'])} "
+            f"of the "
+            f"answers right, of the uncertain ones {_percent(calibration['accuracy_of_the_uncertain'])}."
+        )
+    return text
+
+
+def _parity(parity: Mapping[str, Any]) -> str:
+    lines = [
+        "## Float against int8",
+        f"On {parity['on']}: labels agree on {_percent(parity['label_agreement'])} of "
+        f"{parity['utterances']} utterances, "
+        f"UAR {_percent(parity['uar']['float'])} → {_percent(parity['uar']['int8'])}, worst logit difference "
+        f"{parity['worst_logit_difference']:.3f} (rms {parity['rms_logit_difference']:.3f}) where logits "
+        f"span "
+        f"{parity['logit_range']:.1f}.",
+    ]
+    for name, entry in parity.get("runtimes", {}).items():
+        lines.append(
+            f"ai-edge-litert and {name} give equal codes in {_percent(entry['equal_share'])} of the outputs "
+            f"and differ "
+            f"by at most {entry['worst_lsb']}."
+        )
+    return "\n\n".join(lines)
+
+
+def _measured(entries: Sequence[Mapping[str, Any]]) -> str:
+    rows = [(entry["what"], entry["value"], entry["where"]) for entry in entries]
+    return "## Measured\n\n" + _table(("what", "value", "where"), rows)
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    rows = [
+        (entry["name"], entry["license"], entry["language"], entry["utterances"], entry["speakers"])
+        for entry in training["corpora"]
+    ]
+    return (
+        f"## Training\n\nRecipe `{training['recipe']}`, seed {training['seed']}:\n\n"
+        + _table(("corpus", "licence", "language", "utterances", "speakers"), rows)
+        + f"\n\n    {training['command']}"
+    )
+
+
+def _provenance(record: Mapping[str, Any]) -> str:
+    tools = ", ".join(f"{name} {version}" for name, version in record["tools"].items())
+    commit = record["training"]["git_commit"][:12]
+    digest = record["graph"]["sha256"]
+    return f"Trained at commit {commit or 'unknown'}; converted with {tools}; graph sha256 `{digest}`."
+
+
+def _table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _interval(bounds: Sequence[float]) -> str:
+    return f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"

@@ -1,0 +1,92 @@
+"""Turns scores into probabilities that mean what they say, and finds where an answer is worth less than none.
+
+Both are fitted on predictions for speakers that the predicting model was not trained on (out-of-fold
+predictions of a cross-validation), never on data whose figures are reported: ``cross_fitted`` keeps the two
+apart speaker by speaker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convert.ir import Float
+from convert.parity import Labels, utterance_scores
+from train.metrics import expected_calibration_error
+
+LOWEST, HIGHEST = 0.25, 8.0
+MAX_ABSTAINED = 0.2
+MIN_BELOW = 10  # utterances, below which nothing is concluded
+
+
+def fit_temperature(logits: Float, owners: Labels, true: Labels) -> float:
+    """The temperature with the least negative log likelihood (Guo et al., ICML 2017), by golden section over
+    log T.
+    """
+    ratio = (np.sqrt(5.0) - 1) / 2
+    a, b = np.log(LOWEST), np.log(HIGHEST)
+    c, d = b - ratio * (b - a), a + ratio * (b - a)
+    loss_c, loss_d = _loss(logits, owners, true, c), _loss(logits, owners, true, d)
+    while b - a > 1e-4:
+        if loss_c < loss_d:
+            b, d, loss_d = d, c, loss_c
+            c = b - ratio * (b - a)
+            loss_c = _loss(logits, owners, true, c)
+        else:
+            a, c, loss_c = c, d, loss_d
+            d = a + ratio * (b - a)
+            loss_d = _loss(logits, owners, true, d)
+    return round(float(np.exp((a + b) / 2)), 4)
+
+
+def _loss(logits: Float, owners: Labels, true: Labels, log_temperature: float) -> float:
+    scores = utterance_scores(logits, owners, float(np.exp(log_temperature)))
+    return float(-np.log(np.maximum(scores[np.arange(len(true)), true], 1e-12)).mean())
+
+
+def fit_threshold(scores: np.ndarray[Any, np.dtype[np.float64]], true: Labels) -> float:
+    """The largest probability below which fewer than half of the answers are right; 0 where there is none.
+
+    At most a fifth of the utterances may fall below, so that a weak model still answers.
+    """
+    best = scores.max(axis=1)
+    right = scores.argmax(axis=1) == true
+    order = np.argsort(best, kind="stable")
+    below = np.arange(1, len(order) + 1)
+    share = np.cumsum(right[order]) / below
+    allowed = (share < 0.5) & (below >= MIN_BELOW) & (below <= MAX_ABSTAINED * len(order))
+    if not allowed.any():
+        return 0.0
+    last = int(np.flatnonzero(allowed)[-1])
+    return round(float((best[order[last]] + best[order[min(last + 1, len(order) - 1)]]) / 2), 4)
+
+
+def cross_fitted(logits: Float, owners: Labels, true: Labels, speakers: list[str]) -> dict[str, float]:
+    """What calibration gives: each speaker is scored with temperature and threshold fitted on all others."""
+    names = np.array(speakers)
+    scores = np.zeros((len(true), logits.shape[1]))
+    answered = np.zeros(len(true), bool)
+    for name in sorted(set(speakers)):
+        inside = names != name
+        temperature = fit_temperature(*_part(logits, owners, true, inside))
+        threshold = fit_threshold(utterance_scores(logits, owners, temperature)[inside], true[inside])
+        own = utterance_scores(logits, owners, temperature)[~inside]
+        scores[~inside] = own
+        answered[~inside] = own.max(axis=1) >= threshold
+    right = scores.argmax(axis=1) == true
+    plain = utterance_scores(logits, owners)
+    return {
+        "ece_before": expected_calibration_error(true, plain),
+        "ece_after": expected_calibration_error(true, scores),
+        "answered": float(answered.mean()),
+        "accuracy_of_all": float(right.mean()),
+        "accuracy_of_answers": float(right[answered].mean()) if answered.any() else 0.0,
+        "accuracy_of_the_uncertain": float(right[~answered].mean()) if (~answered).any() else 0.0,
+    }
+
+
+def _part(logits: Float, owners: Labels, true: Labels, inside: Any) -> tuple[Float, Labels, Labels]:
+    rows = inside[owners]
+    renumbered = np.cumsum(inside) - 1
+    return logits[rows], renumbered[owners[rows]], true[inside]

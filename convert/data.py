@@ -1,0 +1,70 @@
+"""The network inputs of utterances exactly as the device makes them: front end, windows, standardisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from convert.ir import Float
+from convert.run import Run
+from edge_ser.errors import ConfigError
+from train.features import Extractor
+from train.recipe import recipe_from_dict
+from train.utterance import Utterance
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """``features``: one array [frames, features] per window (per utterance in step form), standardised.
+
+    ``owners`` [inputs]: the index of each one's utterance.
+    """
+
+    features: list[Float]
+    owners: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+    def stacked(self) -> Float:
+        """All of them [inputs, frames, features]; shorter ones repeat their frames, so that no frame is
+        invented.
+        """
+        longest = max(len(each) for each in self.features)
+        return np.stack([each[np.arange(longest) % len(each)] for each in self.features])
+
+
+class Source:
+    """Reads utterances below ``root`` for a run. ``window_s`` fixes the window of a run trained on whole
+    utterances.
+    """
+
+    def __init__(self, run: Run, root: Path, window_s: float | None = None) -> None:
+        recipe = recipe_from_dict(run.record["recipe"], str(run.folder / "run.json"))
+        self.length_s: float | None = run.record["window"]["length_s"]
+        self.hop_s: float | None = run.record["window"]["hop_s"]
+        if run.step:
+            self.length_s = self.hop_s = None
+        elif recipe.input.cut == "whole":
+            self.length_s = window_s or 3.0
+            self.hop_s = self.length_s / 2
+            recipe = replace(
+                recipe, input=replace(recipe.input, cut="window", length_s=self.length_s, hop_s=self.hop_s)
+            )
+        elif window_s is not None:
+            raise ConfigError(
+                f"--window-s: {run.folder} was trained on windows of {self.length_s} s; leave it out"
+            )
+        self.extractor = Extractor(recipe, root)
+        self.frames: int | None = self.extractor.frames
+        self.root = root
+        self.mean, self.std = run.mean, run.std
+
+    def inputs(self, utterances: Sequence[Utterance]) -> Inputs:
+        features: list[Float] = []
+        owners: list[int] = []
+        for index, utterance in enumerate(utterances):
+            for window in self.extractor.cached(utterance, "windows"):
+                features.append(((window - self.mean) / self.std).astype(np.float32))
+                owners.append(index)
+        return Inputs(features, np.array(owners, np.int64))

@@ -1,0 +1,125 @@
+"""Float against int8 over the same inputs: is the small model the model that was trained?
+
+The gate: over held-out speakers the labels agree on at least 97 % of the utterances and the unweighted
+average recall falls by at most 1.0 point. Every conversion is measured; what fails is not written unless that
+is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.compiler import Compiled
+from convert.data import Inputs
+from convert.interpret import run_elsewhere, run_graph
+from convert.ir import Float
+from train.metrics import confusion, uar, wa
+from train.predict import softmax
+
+MIN_AGREEMENT = 0.97
+MAX_UAR_LOSS = 0.01
+MAX_RUNTIME_LSB = 1
+Labels = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Logits:
+    """One row of logits per input (window, or mean over the steps of an utterance), float and int8."""
+
+    floats: Float
+    ints: Float
+
+
+def measure_logits(model: Any, compiled: Compiled, inputs: Inputs, step: bool) -> Logits:
+    """Both models' logits [inputs, classes]. A step model's are the means over its chunks, by both alike."""
+    floats = []
+    for features in inputs.features:
+        whole = features[: len(features) // compiled.frames * compiled.frames] if step else features
+        outputs = model(whole[np.newaxis], training=False)
+        floats.append(np.asarray(outputs["emotion"] if isinstance(outputs, dict) else outputs, np.float32)[0])
+    codes = run_graph(compiled.flatbuffer, [compiled.quantise(features) for features in inputs.features])
+    ints = [compiled.logits(rows).mean(axis=0) for rows in codes]
+    return Logits(np.stack(floats), np.stack(ints))
+
+
+def utterance_scores(
+    logits: Float, owners: Labels, temperature: float = 1.0
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Probabilities [utterances, classes]: the mean over an utterance's windows of softmax(logits /
+    temperature).
+    """
+    scores = np.zeros((int(owners.max()) + 1, logits.shape[1]))
+    np.add.at(scores, owners, softmax(logits / np.float32(temperature)))
+    return np.asarray(scores / np.bincount(owners)[:, np.newaxis])
+
+
+def compare(logits: Logits, owners: Labels, true: Labels, labels: Sequence[str], on: str) -> dict[str, Any]:
+    """The parity report over utterances ``on`` (a few words saying who they are)."""
+    n = len(labels)
+    by_float, by_int = (
+        utterance_scores(part, owners).argmax(axis=1) for part in (logits.floats, logits.ints)
+    )
+    counts = {"float": confusion(true, by_float, n), "int8": confusion(true, by_int, n)}
+    difference = np.abs(logits.floats - logits.ints)
+    agree = by_float == by_int
+    report: dict[str, Any] = {
+        "on": on,
+        "utterances": len(true),
+        "label_agreement": float(agree.mean()),
+        "uar": {name: uar(each) for name, each in counts.items()},
+        "wa": {name: wa(each) for name, each in counts.items()},
+        "uar_loss_points": 100 * (uar(counts["float"]) - uar(counts["int8"])),
+        "worst_logit_difference": float(difference.max()),
+        "rms_logit_difference": float(np.sqrt(np.mean(difference**2))),
+        "logit_range": float(np.ptp(logits.floats)),
+        "per_class": {},
+    }
+    for index, label in enumerate(labels):
+        own = true == index
+        if own.any():
+            report["per_class"][label] = {
+                "utterances": int(own.sum()),
+                "label_agreement": float(agree[own].mean()),
+                "recall_float": float((by_float[own] == index).mean()),
+                "recall_int8": float((by_int[own] == index).mean()),
+                "worst_logit_difference": float(difference[np.isin(owners, np.flatnonzero(own))].max()),
+            }
+    report["failures"] = failures(report)
+    return report
+
+
+def failures(report: dict[str, Any]) -> list[str]:
+    """What the gate finds wrong, in words; empty when the model may be written."""
+    found = []
+    if report["label_agreement"] < MIN_AGREEMENT:
+        share = 100 * report["label_agreement"]
+        found.append(
+            f"labels agree on {share:.1f} % of {report['utterances']} utterances (at least 97 % wanted)"
+        )
+    if report["uar_loss_points"] > 100 * MAX_UAR_LOSS:
+        found.append(f"UAR falls by {report['uar_loss_points']:.1f} points (at most 1.0 allowed)")
+    worst = max((entry["worst_lsb"] for entry in report.get("runtimes", {}).values()), default=0)
+    if worst > MAX_RUNTIME_LSB:
+        found.append(f"two interpreters differ by {worst} steps of int8 (at most {MAX_RUNTIME_LSB} allowed)")
+    return found
+
+
+def compare_runtimes(
+    compiled: Compiled, inputs: Inputs, python: Path | None, limit: int = 64
+) -> dict[str, Any]:
+    """Largest difference in int8 steps between LiteRT and tflite-runtime (in ``python``'s environment)."""
+    if python is None:
+        return {}
+    codes = [compiled.quantise(features) for features in inputs.features[:limit]]
+    ours = run_graph(compiled.flatbuffer, codes)
+    theirs = run_elsewhere(python, compiled.flatbuffer, codes, "tflite-runtime")
+    steps = np.concatenate(
+        [np.abs(a.astype(int) - b.astype(int)).ravel() for a, b in zip(ours, theirs, strict=True)]
+    )
+    entry = {"inputs": len(codes), "worst_lsb": int(steps.max()), "equal_share": float(np.mean(steps == 0))}
+    return {"tflite-runtime": entry}

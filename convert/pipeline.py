@@ -1,0 +1,146 @@
+"""A run to a model file: calibrate, compile, compare with the float model, and only then write."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.calibration import choose
+from convert.card import write_card
+from convert.compiler import Compiled, Options, compile_model
+from convert.data import Inputs, Source
+from convert.golden import golden_audio, golden_features
+from convert.interpret import run_graph
+from convert.modelfile import Golden, pack
+from convert.parity import Labels, Logits, compare, compare_runtimes, failures, measure_logits
+from convert.record import build_record
+from convert.recurrent import Precision
+from convert.run import Run
+from edge_ser.errors import ConfigError, ModelError
+from edge_ser.frontend import FrontendOptions
+from train.dataset import true_labels
+from train.utterance import Utterance
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line may choose. ``chunk`` frames make a step (0: the model's stride)."""
+
+    root: Path
+    chunk: int = 0
+    window_s: float | None = None
+    per_cell: int = 2  # calibration utterances for every speaker and class
+    seed: int = 0
+    precision: Precision = field(default_factory=Precision)
+    int16_activations: bool = False
+    tflite_python: Path | None = None  # a Python that has tflite-runtime
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A compiled run with the measurements on ``checked`` utterances."""
+
+    run: Run
+    source: Source
+    compiled: Compiled
+    options: Options
+    checked: list[Utterance]
+    inputs: Inputs
+    logits: Logits
+    parity: dict[str, Any]
+
+    @property
+    def true(self) -> Labels:
+        return true_labels(self.run.labels, self.checked)
+
+
+def convert(run: Run, settings: Settings) -> Conversion:
+    """Compile ``run`` and measure float against int8 on its held-out utterances.
+
+    A run without any is measured on the training utterances that did not calibrate it.
+    """
+    model = run.load_model()
+    source = Source(run, settings.root, settings.window_s)
+    chosen = choose(run.train, settings.per_cell, settings.seed)
+    if not chosen:
+        raise ModelError(f"{run.folder}: no training utterances to calibrate with; train the recipe again")
+    calibration = source.inputs([run.train[index] for index in chosen])
+    options = _options(run, source, model, settings)
+    compiled = compile_model(model, calibration.stacked(), options)
+    checked, on = _checked(run, chosen)
+    inputs = source.inputs(checked)
+    logits = measure_logits(model, compiled, inputs, run.step)
+    parity = compare(logits, inputs.owners, true_labels(run.labels, checked), run.labels, on)
+    parity["calibration"] = {
+        "utterances": len(chosen),
+        "per_speaker_and_class": settings.per_cell,
+        "seed": settings.seed,
+    }
+    parity["runtimes"] = compare_runtimes(compiled, inputs, settings.tflite_python)
+    parity["failures"] = failures(parity)
+    return Conversion(run, source, compiled, options, checked, inputs, logits, parity)
+
+
+def model_bytes(
+    conversion: Conversion, name: str, evaluation: Mapping[str, Any] | None = None
+) -> tuple[bytes, str]:
+    """The model file and its card; ``evaluation`` is what ``python -m convert cv`` found out about the
+    recipe.
+    """
+    run, compiled = conversion.run, conversion.compiled
+    known = {**(evaluation or {}), "parity": conversion.parity}
+    record = build_record(run, conversion.source, compiled, conversion.options, name, known)
+    graph = compiled.flatbuffer
+    record["graph"] |= {"bytes": len(graph), "sha256": hashlib.sha256(graph).hexdigest()}
+    card = write_card(record)
+    return pack(graph, record, card, _golden(conversion)), card
+
+
+def _golden(conversion: Conversion) -> Golden:
+    compiled, run = conversion.compiled, conversion.run
+    options = FrontendOptions.from_dict(run.record["frontend"])
+    step = run.std.astype(np.float64) * compiled.input.scale
+    length = 0 if run.step else round((conversion.source.length_s or 0) * options.rate_hz)
+    features = golden_features(options, (1.0 / step, compiled.input.zero_point - run.mean / step), length)
+    features = features[: len(features) // compiled.frames * compiled.frames]
+    scores = run_graph(compiled.flatbuffer, [features])[0]
+    return Golden(golden_audio(options.rate_hz), features, scores)
+
+
+def _options(run: Run, source: Source, model: Any, settings: Settings) -> Options:
+    if run.step:
+        frames = settings.chunk or _stride(model)
+        if frames % _stride(model):
+            raise ConfigError(
+                f"--chunk {frames}: the model takes {_stride(model)} frames at a time; give a multiple"
+            )
+    elif settings.chunk:
+        raise ConfigError("--chunk is for models in step form; this run has a fixed window")
+    else:
+        assert source.frames is not None
+        frames = source.frames
+    return Options(frames, run.step, settings.precision, settings.int16_activations)
+
+
+def _stride(model: Any) -> int:
+    """Frames that a step model takes at least: the product of its strides over time."""
+    total = 1
+    for layer in model.layers:
+        total *= int(layer.strides[0]) if hasattr(layer, "strides") else 1
+    return total
+
+
+def _checked(run: Run, chosen: Sequence[int]) -> tuple[list[Utterance], str]:
+    if run.held_out:
+        speakers = {utterance.speaker_id for utterance in run.held_out}
+        return run.held_out, f"{len(speakers)} held-out speaker" + ("s" if len(speakers) > 1 else "")
+    calibrated = set(chosen)
+    rest = [utterance for index, utterance in enumerate(run.train) if index not in calibrated]
+    if not rest:
+        raise ModelError(f"{run.folder}: nothing is left to compare on; lower --per-cell")
+    return rest, "training utterances that did not calibrate it (the run holds nobody out)"

@@ -1,0 +1,133 @@
+"""Fills edge_ser.json (docs/formats.md) from a run, a compiled graph and what is known of its figures."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from convert.compiler import Compiled, Options
+from convert.data import Source
+from convert.run import Run
+from train.utterance import Utterance
+
+INTENDED_USE = (
+    "Guessing the acted or spoken emotion of one adult voice at a time from short utterances, on the "
+    "device, without "
+    "sending audio anywhere. For prototypes, research and accessibility aids whose users know that it errs."
+)
+LIMITS = (
+    "Trained on {corpora}: other languages, rooms, microphones and unacted emotion are harder than the "
+    "figures say. "
+    "Not for decisions about people (hiring, policing, health, teaching): a voice does not prove what "
+    "somebody feels."
+)
+# What each corpus's owners state; a model inherits the strictest of its corpora.
+LICENSES = {
+    "emodb": "CC0-1.0",
+    "ravdess": "CC-BY-NC-SA-4.0",
+    "tess": "CC-BY-NC-ND-4.0",
+    "savee": "research only",
+    "cremad": "ODbL-1.0",
+    "iemocap": "research only, by agreement",
+    "emovo": "research only",
+    "urdu": "research only",
+    "ased": "none stated, research only",
+}
+
+
+def build_record(
+    run: Run, source: Source, compiled: Compiled, options: Options, name: str, evaluation: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The record without digest and golden vector, which convert.modelfile adds."""
+    recipe = run.record["recipe"]
+    corpora = _corpora(run.train)
+    licenses = sorted({str(entry["license"]) for entry in corpora})
+    frontend = run.record["frontend"]
+    hop_s = compiled.frames * frontend["hop_ms"] / 1000
+    calibration = evaluation.get("calibration", {})
+    return {
+        "name": name,
+        "description": recipe.get("description", ""),
+        "intended_use": INTENDED_USE,
+        "limits": LIMITS.format(corpora=", ".join(str(entry["name"]) for entry in corpora)),
+        "license": " and ".join(licenses),
+        "labels": run.labels,
+        "form": "step" if run.step else "window",
+        "frontend": frontend,
+        "input": {
+            "frames": compiled.frames,
+            "features": len(run.mean),
+            "mean": run.mean,
+            "std": run.std,
+            "scale": compiled.input.scale,
+            "zero_point": compiled.input.zero_point,
+        },
+        "window": {
+            "length_s": source.length_s or STEP_LENGTH_S,
+            "hop_s": source.hop_s or round(hop_s, 6),
+            "pad": "audio",
+        },
+        "state": compiled.states,
+        "output": {
+            "kind": "logits",
+            "scale": compiled.output.scale,
+            "zero_point": compiled.output.zero_point,
+        },
+        "calibration": {
+            "temperature": calibration.get("temperature", 1.0),
+            "abstain_below": calibration.get("abstain_below", 0.0),
+        },
+        "training": {
+            "corpora": corpora,
+            "recipe": run.record["recipe_name"],
+            "seed": run.record["seed"],
+            "git_commit": run.record.get("git_commit", ""),
+            "command": run.record.get("command", ""),
+            "manifest_digest": run.record.get("manifest_digest", ""),
+            "parameters": run.record["model"].get("parameters"),
+            "architecture": run.record["model"].get("architecture", run.record["model"]["kind"]),
+        },
+        "evaluation": dict(evaluation),
+        "conversion": options.as_dict(),
+        "graph": {
+            "ops": compiled.ops,
+            "weight_bytes": compiled.weight_bytes,
+            "multiply_adds": compiled.multiply_adds,
+        },
+        "tools": tool_versions(),
+    }
+
+
+STEP_LENGTH_S = 3.0  # of audio that one reported decision of a step model rests on, while it streams
+
+
+def tool_versions() -> dict[str, str]:
+    """What may move a bit of the file."""
+    versions = {"python": platform.python_version()}
+    for package in ("keras", "tensorflow", "ai-edge-litert", "flatbuffers", "numpy"):
+        versions[package] = importlib.metadata.version(package)
+    return versions
+
+
+def _corpora(utterances: Sequence[Utterance]) -> list[dict[str, Any]]:
+    entries = []
+    for name in sorted({utterance.corpus for utterance in utterances}):
+        own = [utterance for utterance in utterances if utterance.corpus == name]
+        languages = sorted({utterance.language for utterance in own if utterance.language})
+        entries.append(
+            {
+                "name": name,
+                "license": LICENSES.get(name, "not known here: see the corpus"),
+                "language": ", ".join(languages),
+                "utterances": len(own),
+                "speakers": len({utterance.speaker_id for utterance in own}),
+            }
+        )
+    return entries
+
+
+def default_name(output: Path) -> str:
+    return output.stem
