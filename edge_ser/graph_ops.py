@@ -50,6 +50,7 @@ KINDS = {
     41: Kind("SUB", 28, (2, 2)),
     43: Kind("SQUEEZE", 30, (1, 1)),
     49: Kind("SPLIT", 35, (2, 2), (1, MANY)),
+    53: Kind("CAST", 37, (1, 1)),
     55: Kind("MAXIMUM", 39, (2, 2)),
     57: Kind("MINIMUM", 39, (2, 2)),
     58: Kind("LESS", 41, (2, 2)),
