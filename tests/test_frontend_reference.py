@@ -11,7 +11,7 @@ from tests.speech import recordings
 
 # On cepstra, absolute. Where a quiet band lies 70 dB below a loud one (silence cut into synthetic speech,
 # breath between bass-heavy vowels) float32 itself is not that good: SciPy's float32 FFT reaches 2.7e-4 on the
-# same frames. There, one value in a hundred may be up to five times the bound away.
+# same frames. There, one value in a hundred may be up to ten times the bound away.
 UNLIFTERED_BOUND = 1e-4
 LIFTERED_BOUND = 5e-4  # values reach 100, where float32 has steps of 8e-6 before any sum
 LOG_MEL_BOUND = 2e-4  # a cepstrum averages bands, a band stands alone
@@ -46,7 +46,7 @@ def bound(options: FrontendOptions) -> float:
 
 def assert_nearly_all_within_bound(options: FrontendOptions, found: np.ndarray) -> None:
     assert np.quantile(found, 0.99) < bound(options)
-    assert found.max() < 5 * bound(options)
+    assert found.max() < 10 * bound(options)
 
 
 @pytest.mark.parametrize("preset", ["kaldi", "librosa", "htk"])
