@@ -108,8 +108,8 @@ def build(machine: str) -> None:
     wheel = repaired_wheel(built_wheel(machine, target, work), work)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(work / "unpacked")
-    libraries = list((work / "unpacked").rglob("*.so"))
-    instructions = sum(instruction_set.check(library, machine) for library in libraries)
+    objects = sorted((work / "build").rglob("*.o"))
+    instructions = sum(instruction_set.check(object_file, machine) for object_file in objects)
     size = checked_size(wheel)
     if target.root:
         place = HOME / "arm" / target.root / "edge_ser"

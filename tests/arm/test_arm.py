@@ -1,0 +1,168 @@
+"""The device part of the product on emulated ARM processors gives what it gives on this machine.
+
+`make test-arm` builds what is needed and runs this file. The same program (device.py) runs on both sides,
+with the same version of the TFLite runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+HOME = Path(__file__).resolve().parent.parent.parent
+ARM = HOME / "arm"
+DEVICE = Path(__file__).with_name("device.py")
+MODELS = sorted((HOME / "edge_ser" / "models").glob("*.tflite"))
+RECORDING = Path("/usr/share/sounds/alsa/Front_Center.wav")  # 48 kHz, Debian's alsa-utils
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("EDGE_SER_TEST_ARM"), reason="make test-arm builds the ARM roots and runs this"
+)
+
+# What a feature may differ by: DESIGN's bound on plain MFCC, and on values that reach +-100 in size.
+PLAIN, LARGE = 1e-4, 5e-4
+
+
+@dataclass(frozen=True)
+class Side:
+    """An emulated machine and the runtime on it."""
+
+    arch: str
+    cpu: str
+    packages: str  # arm_root's folder
+    machine: str
+
+    def __str__(self) -> str:
+        return f"{self.cpu}-{self.packages}"
+
+
+SIDES = [
+    Side("arm64", "cortex-a53", "litert", "aarch64"),
+    Side("arm64", "cortex-a76", "litert", "aarch64"),  # has the dot product that LiteRT has other kernels for
+    Side("arm64", "cortex-a72", "tflite", "aarch64"),
+    Side("armhf", "cortex-a7", "tflite", "armv7l"),
+]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one side of a comparison computed."""
+
+    report: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+def ran(command: list[str | Path], folder: Path, environment: dict[str, str] | None = None) -> Ran:
+    """Runs device.py by the command and reads what it wrote."""
+    done = subprocess.run(
+        [*command, DEVICE, folder, *MODELS],
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout.splitlines()[-1])
+    with np.load(folder / f"arrays-{report['machine']}-{report['runtime']}.npz") as arrays:
+        return Ran(report, dict(arrays))
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory) -> Path:
+    """Speech at 16 kHz: of this machine's sound test, and some in the tests' data."""
+    folder = tmp_path_factory.mktemp("recordings")
+    samples, rate = soundfile.read(RECORDING, dtype="float32")
+    soundfile.write(folder / "front-center.wav", soxr.resample(samples, rate, 16000), 16000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def here(recordings) -> dict[str, Ran]:
+    """This machine's results, by folder of packages."""
+    return {
+        packages: ran([sys.executable], recordings, {"PYTHONPATH": str(ARM / "host" / packages)})
+        for packages in ("litert", "tflite")
+    }
+
+
+@pytest.fixture(scope="module", params=SIDES, ids=str)
+def sides(request, here, recordings) -> tuple[Side, Ran, Ran]:
+    """The emulated machine, its results, and this machine's with the same runtime."""
+    side: Side = request.param
+    there = ran([HOME / "packaging/arm-run", side.arch, side.cpu, side.packages], recordings)
+    return side, there, here[side.packages]
+
+
+def test_the_wheel_is_what_runs(sides):
+    side, there, _ = sides
+    assert there.report["machine"] == side.machine
+    assert there.report["edge_ser"] == str(ARM / side.arch / "edge_ser" / "edge_ser")
+    assert there.report["native"] == "_native.abi3.so"
+    assert there.report["runtime"] == {"litert": "ai_edge_litert", "tflite": "tflite_runtime"}[side.packages]
+
+
+def test_features_agree_with_this_machine_within_the_stated_bounds(sides):
+    _, there, here = sides
+    for name in [name for name in here.arrays if not name.startswith("scores")]:
+        bound = PLAIN if "mfcc" in name and "liftered" not in name and "librosa" not in name else LARGE
+        assert there.arrays[name].shape == here.arrays[name].shape
+        assert np.isfinite(there.arrays[name]).all()
+        difference = np.abs(there.arrays[name] - here.arrays[name]).max()
+        assert difference <= bound, f"{name}: {difference}"
+
+
+def test_streaming_equals_one_call_bit_for_bit(sides):
+    _, there, here = sides
+    assert len(there.report["streams_alike"]) == 6
+    assert there.report["streams_alike"] == here.report["streams_alike"]
+
+
+def test_scores_of_the_same_int8_features_are_the_same_bits(sides):
+    _, there, here = sides
+    for name in [name for name in here.arrays if name.startswith("scores")]:
+        assert np.ptp(here.arrays[name].astype(int)) > 20  # the graph does compute something
+        np.testing.assert_array_equal(there.arrays[name], here.arrays[name], err_msg=name)
+
+
+def test_labels_of_whole_files_are_the_same(sides):
+    _, there, here = sides
+    assert there.report["labels"] == here.report["labels"]
+    assert len(there.report["labels"]) == len(MODELS) * 1
+
+
+def test_shipped_models_pass_their_own_test(sides):
+    _, there, _ = sides
+    assert there.report["self_tests"] == {path.stem: True for path in MODELS}
+
+
+def test_every_stage_can_be_benchmarked(sides):
+    _, there, _ = sides
+    stages = ["front_end", "quantise", "invoke", "whole"]
+    assert there.report["bench"] == {path.stem: stages for path in MODELS}
+
+
+@pytest.mark.parametrize("side", SIDES[1:], ids=str)
+def test_classify_names_the_emotion_of_a_recording_end_to_end(side, recordings):
+    # PyPI has no soxr for armv7l, so there the recording comes at 16 kHz.
+    recording = recordings / "front-center.wav" if side.arch == "armhf" else RECORDING
+    program = "import sys; from edge_ser.cli import main; sys.exit(main())"
+    words = ["-c", program, "classify", "--json", recording]
+    done = subprocess.run(
+        [HOME / "packaging/arm-run", side.arch, side.cpu, side.packages, *words],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads(done.stdout)
+    assert record["v"] == 1
+    assert record["duration_s"] == pytest.approx(1.428, abs=0.002)
+    assert record["scores"][record["label"]] == max(record["scores"].values())
