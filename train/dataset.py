@@ -70,6 +70,7 @@ class TrainingSet:
         self.targets = Targets(recipe, utterances)
         augmentations = build_augment(recipe.augment)
         self.of_waveform = [each for each in augmentations if each.domain == "waveform"]
+        self.of_frames = [each for each in augmentations if each.domain == "frames"]
         self.of_features = [each for each in augmentations if each.domain == "features"]
         self.offsets = [each for each in augmentations if each.domain == "offset"]
         self.silence = extractor.silence() if recipe.input.cut == "window" else None
@@ -137,12 +138,16 @@ class TrainingSet:
         return features
 
     def _features(self, index: int, rng: np.random.Generator) -> Features:
-        if not self.of_waveform:
-            return self.features[index]
-        samples = self.samples[index]
-        for augmentation in self.of_waveform:
-            samples = augmentation.apply(samples, self.extractor.rate_hz, rng)
-        return self.extractor.compute(np.ascontiguousarray(samples))
+        if self.of_waveform:
+            samples = self.samples[index]
+            for augmentation in self.of_waveform:
+                samples = augmentation.apply(samples, self.extractor.rate_hz, rng)
+            features = self.extractor.compute(np.ascontiguousarray(samples))
+        else:
+            features = self.features[index]
+        for augmentation in self.of_frames:
+            features = augmentation.apply(features, rng)
+        return features
 
     def _window(self, features: Features, rng: np.random.Generator) -> Features:
         """A window at a random place of a long utterance, moved by the recipe's offsets, silence where it

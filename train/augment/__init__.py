@@ -3,6 +3,7 @@
 An augmentation is a frozen dataclass of its options with ``domain`` saying what it works on:
 
 - ``waveform``: ``apply(samples, rate_hz, rng)`` on float32 samples, before the front end;
+- ``frames``: ``apply(features, rng)`` on an utterance's float32 [frames, features] out of the front end;
 - ``features``: ``apply(features, rng)`` on standardised float32 [frames, features], 0 is the training mean;
 - ``offset``: ``draw(rng)`` gives how many frames a training window is moved.
 
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_ser.errors import ConfigError
+from train.augment.cepstra import Level, Tempo, VocalTract
 from train.augment.features import CepstralBias, FrequencyMask, LevelJitter, TimeMask
 from train.augment.noise import Noise, Room
 from train.augment.offset import TimeShift
@@ -28,6 +30,9 @@ AUGMENTATIONS: dict[str, type[Any]] = {
     "room": Room,
     "speed": Speed,
     "pitch": Pitch,
+    "vocal_tract": VocalTract,
+    "tempo": Tempo,
+    "level": Level,
     "time_shift": TimeShift,
     "time_mask": TimeMask,
     "frequency_mask": FrequencyMask,

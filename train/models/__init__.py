@@ -26,6 +26,7 @@ from train.naming import nearest
 
 ARCHITECTURES = {
     "light_cnn": "train.models.light_cnn",
+    "strided_cnn": "train.models.strided_cnn",
     "mfcc_cnn": "train.models.mfcc_cnn",
     "gru": "train.models.gru",
     "causal_cnn": "train.models.causal_cnn",
