@@ -79,7 +79,7 @@ class Stream:
         self._next_hop = round(hop_s * self.rate_hz)
         self._onset: int | None = None  # where the current utterance began
         self._speech_end = 0
-        self._scored_to = 0
+        self._scored = 0, 0  # the piece of audio that _window_scores belong to
         self._window_scores: dict[str, float] = {}
         self._cuts: deque[int] = deque(maxlen=64)  # positions where samples are missing
         self._lost_s = 0.0
@@ -98,7 +98,7 @@ class Stream:
     def interrupt(self) -> list[Event]:
         """Nobody can be heard for now: the utterance is over."""
         self._speech_end = self._audio.end
-        return self._end_utterance()
+        return self._end_utterance(self._audio.end)
 
     def feed(self, block: NDArray[np.float32], backlog_s: float = 0.0) -> list[Event]:
         """Take a block; ``backlog_s`` is how much audio waits behind it, and widens the hop."""
@@ -119,31 +119,32 @@ class Stream:
         self.level_db = span.level_db
         if span.speech:
             if self._onset is None:
-                self._onset = max(self._speech_end, span.first_loud - self._before_onset, self._audio.start)
-                self._scored_to = self._onset
+                self._onset = max(self._speech_end, span.first_loud - self._before_onset)
+                self._scored = self._onset, self._onset
                 self._scorer.begin(self._onset)
             self._speech_end = span.end
         elif self._onset is not None and span.end - self._speech_end >= self._hangover:
-            return self._end_utterance()
+            return self._end_utterance(span.end)
         return []
 
-    def _end_utterance(self) -> list[Event]:
+    def _end_utterance(self, position: int) -> list[Event]:
         previous = self.decision.label
         self._onset = None
         self._window_scores = {}
         if not self.decision.silence():
             return []
-        return [Change(self.time_s, self.decision.label, previous, 0.0, {})]
+        return [Change(position / self.rate_hz + self._lost_s, self.decision.label, previous, 0.0, {})]
 
     def _decide(self) -> list[Event]:
         self.windows += 1
         events: list[Event] = []
-        begin = end = self._audio.end
         if self._onset is not None:
-            end = self._speech_end if self._speech_end + 2 * SPAN <= end else end
-            begin = max(self._onset, end - self._window)
-            if end - self._onset >= self._min_speech and end > self._scored_to:
-                events = self._score(begin, end)
+            # Once nobody speaks, the silence that follows is not part of the window.
+            still = self._audio.end - self._speech_end < 2 * SPAN
+            end = self._audio.end if still else self._speech_end
+            if end - self._onset >= self._min_speech and end > self._scored[1]:
+                events = self._score(max(self._onset, end - self._window), end)
+        begin, end = self._scored if self._window_scores else (self._audio.end, self._audio.end)
         decision = self.decision
         window = Window(
             self.time_s,
@@ -163,8 +164,8 @@ class Stream:
         self.scored += 1
         previous = self.decision.label
         probabilities = self._scorer.score(self._audio.between, begin, end)
-        changed = self.decision.hear(probabilities, (end - self._scored_to) / self.rate_hz)
-        self._scored_to = end
+        changed = self.decision.hear(probabilities, (end - self._scored[1]) / self.rate_hz)
+        self._scored = begin, end
         self._window_scores = dict(zip(self._labels, probabilities.tolist(), strict=True))
         if not changed:
             return []

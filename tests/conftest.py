@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from live_parts import alsa_plugin, make_broker, make_microphone, start_daemon  # noqa: F401
+from live_parts import alsa_plugin, browser, make_broker, make_microphone, start_daemon  # noqa: F401
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

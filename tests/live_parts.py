@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -220,3 +222,90 @@ def make_broker(tmp_path: Path) -> Iterator[Callable[..., MosquittoBroker]]:
     yield make
     for broker in brokers:
         broker.stop()
+
+
+class Chromium:
+    """A real browser without a window, spoken to by the DevTools protocol over a pipe (fd 3 and 4)."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("chromium")
+        if program is None:
+            pytest.skip("chromium is not installed")
+        to_browser, self._write = os.pipe()
+        self._read, from_browser = os.pipe()
+        command = [
+            "sh", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "sh", program, "--headless=new",
+            "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe",
+            f"--user-data-dir={folder / 'chromium'}", "about:blank",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, pass_fds=(to_browser, from_browser), start_new_session=True
+        )
+        os.close(to_browser)
+        os.close(from_browser)
+        self._rest = b""
+        self._number = 0
+        self._session = ""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.complaints: list[str] = []
+        self.call("Page.bringToFront")  # pages in the background do not animate
+        self.call("Log.enable")
+        self.call("Runtime.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """The result of one DevTools command; what the page complained about meanwhile is kept."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            while b"\0" not in self._rest:
+                data = os.read(self._read, 1 << 20)
+                assert data, "the browser has ended"
+                self._rest += data
+            line, _, self._rest = self._rest.partition(b"\0")
+            answer = json.loads(line)
+            if answer.get("id") == self._number:
+                assert "result" in answer, answer
+                return dict(answer["result"])
+            if answer.get("method") == "Log.entryAdded" and answer["params"]["entry"]["level"] == "error":
+                self.complaints.append(answer["params"]["entry"]["text"])
+            if answer.get("method") == "Runtime.exceptionThrown":
+                self.complaints.append(str(answer["params"]["exceptionDetails"]))
+
+    def open(
+        self, address: str, width: int = 1100, height: int = 900, scale: int = 1, dark: bool = True
+    ) -> None:
+        """Show a page in a window of this size."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=scale, mobile=width < 600,
+        )  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Page.navigate", url=address)
+
+    def evaluate(self, script: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def screenshot(self, path: Path) -> None:
+        """The page as a PNG, all of its length."""
+        image = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+        path.write_bytes(base64.b64decode(image))
+
+    def close(self) -> None:
+        os.close(self._write)
+        os.close(self._read)
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chromium]:
+    """A fresh browser."""
+    chromium = Chromium(tmp_path)
+    yield chromium
+    chromium.close()

@@ -11,8 +11,6 @@ from edge_ser.config import ConfigParser, config_arguments
 from edge_ser.listener import Listener
 from edge_ser.sinks import Sink
 
-HELP = "listen as a service: configuration file, MQTT, systemd"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command. None has a default here: what is not given comes from the file."""
@@ -27,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM; with ``--check-config`` only look."""
-    start_logging(getattr(args, "verbose", 0))
+    start_logging(args.verbose)
     if hasattr(args, "check_config"):
         settings = read_settings(args)
         print(f"{getattr(args, 'config', 'the command line')}: right; hop {settings.hop_s:g} s")

@@ -7,8 +7,6 @@ import json
 
 from edge_ser.errors import DeviceError
 
-HELP = "microphones, by name"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""

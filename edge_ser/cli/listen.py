@@ -7,8 +7,6 @@ import signal
 
 from edge_ser.cli.live import add_live_options, build_listener, start_logging
 
-HELP = "microphone in the terminal, live"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
@@ -25,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_ser.sinks import Sink
     from edge_ser.sinks.terminal import TerminalSink
 
-    start_logging(getattr(args, "verbose", 0))
+    start_logging(args.verbose)
 
     def view(labels: list[str], model: str, banner: str) -> list[Sink]:
         return [] if args.json or args.json_windows else [TerminalSink(labels, model, banner=banner)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_ser.cli.quiet import quiet_start
 from edge_ser.errors import ConfigError
 from edge_ser.listener import Listener
 from edge_ser.sinks import Sink
@@ -24,7 +25,7 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
     """Every option that both commands take; each is also a key of the daemon's configuration file."""
     hearing = parser.add_argument_group("hearing")
     hearing.add_argument("--model", metavar="MODEL", help="model file, or name of a shipped one")
-    hearing.add_argument("--runtime", metavar="NAME", help="interpreter: litert, tflite or tensorflow")
+    hearing.add_argument("--runtime", metavar="NAME", help="ai_edge_litert, tflite_runtime or tensorflow")
     hearing.add_argument(
         "--device", metavar="NAME", help="microphone: part of a name, index or ALSA string (edge-ser devices)"
     )
@@ -106,7 +107,8 @@ def build_listener(
 
     if args.heartbeat_s < 1:
         raise ConfigError(f"--heartbeat-s {args.heartbeat_s:g}: 1 s or more")
-    classifier = Classifier(model=args.model, runtime=args.runtime)
+    with quiet_start():
+        classifier = Classifier(model=args.model, runtime=args.runtime)
     stream = Stream(
         classifier,
         hop_s=args.hop_s,
