@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-NO_SPEECH = "no speech"
-UNCERTAIN = "uncertain"
+from edge_ser.prediction import NO_SPEECH as NO_SPEECH
+from edge_ser.prediction import UNCERTAIN as UNCERTAIN
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_ser.events import NO_SPEECH, UNCERTAIN
-
-__all__ = ["NO_SPEECH", "UNCERTAIN", "Prediction", "Segment"]
+NO_SPEECH = "no speech"
+UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True)
