@@ -29,6 +29,7 @@ ARCHITECTURES = {
     "strided_cnn": "train.models.strided_cnn",
     "mfcc_cnn": "train.models.mfcc_cnn",
     "gru": "train.models.gru",
+    "conv_gru": "train.models.conv_gru",
     "causal_cnn": "train.models.causal_cnn",
     "frame_rnn": "train.models.frame_rnn",
     "bilstm_attention": "train.models.bilstm_attention",
