@@ -14,13 +14,15 @@ from edge_ser.sinks import Sink
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command. None has a default here: what is not given comes from the file."""
+    others = list(parser._actions)
     _add_options(parser)
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML; every key is one of these options")
     parser.add_argument(
         "--check-config", action="store_true", help="say whether the configuration is right, and end"
     )
     for action in parser._actions:
-        action.default = argparse.SUPPRESS
+        if action not in others:
+            action.default = argparse.SUPPRESS
 
 
 def run(args: argparse.Namespace) -> int:

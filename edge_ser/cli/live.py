@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -86,7 +87,8 @@ def start_logging(verbose: int) -> None:
     """Messages to standard error: warnings and news, ``-v`` everything; with priorities where the journal
     reads.
     """
-    handler = logging.StreamHandler()
+    # A descriptor of its own: what alsa-lib writes to standard error is held back at times, our messages never.
+    handler = logging.StreamHandler(os.fdopen(os.dup(2), "w", buffering=1))
     handler.setFormatter(
         JournalFormatter("%(message)s") if to_journal() else logging.Formatter("edge-ser: %(message)s")
     )
