@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from live_parts import alsa_plugin, browser, make_broker, make_microphone, start_daemon  # noqa: F401
@@ -28,3 +29,11 @@ def step_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "small-step.tflite"
     path.write_bytes(small_models.step_model())
     return path
+
+
+@pytest.fixture(scope="session")
+def python_of():
+    """A function from the name of a runtime to a Python that has it and edge_ser."""
+    from tflite_venv import tflite_python
+
+    return lambda runtime: tflite_python() if runtime == "tflite_runtime" else sys.executable
