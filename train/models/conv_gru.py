@@ -48,7 +48,7 @@ def _causal(x: Any, width: int, kernel: tuple[int, int], step: tuple[int, int], 
     if front or any(sides):
         x = layers.ZeroPadding2D(((front, 0), sides), name=f"pad_{name}")(x)
     x = layers.Conv2D(width, kernel, step, "valid", use_bias=False, name=f"conv_{name}")(x)
-    x = layers.BatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
+    x = layers.BatchNormalization(name=f"norm_{name}")(x)
     return layers.ReLU(name=f"relu_{name}")(x)
 
 

@@ -34,7 +34,7 @@ class Options:
 
 
 def _normed(x: Any) -> Any:
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    return layers.ReLU()(layers.BatchNormalization()(x))
 
 
 def build(shape: Shape, options: Options) -> keras.Model:
