@@ -62,7 +62,7 @@ cdef extern from "edge_ser.h" nogil:
     void es_finish(es_frontend *frontend)
     size_t es_ready(const es_frontend *frontend)
     size_t es_pull(es_frontend *frontend, float *rows, size_t max_frames)
-    void es_normalize_rows(const es_frontend *frontend, float *rows, size_t n_frames)
+    void es_normalize_rows(es_frontend *frontend, float *rows, size_t n_frames)
     void es_reset(es_frontend *frontend)
     uint64_t es_bad_samples(const es_frontend *frontend)
 

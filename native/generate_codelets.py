@@ -225,7 +225,7 @@ def complex_pass(n: int) -> str:
 
 
 def function(name: str, parameters: str, w: Writer) -> str:
-    return "\n".join([f"static inline void {name}({parameters})", "{", *w.lines, "}"])
+    return "\n".join([f"static ES_INLINE void {name}({parameters})", "{", *w.lines, "}"])
 
 
 def text() -> str:

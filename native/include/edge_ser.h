@@ -183,7 +183,7 @@ size_t es_ready(const es_frontend *frontend);
 size_t es_pull(es_frontend *frontend, float *rows, size_t max_frames);
 
 /* Normalises all rows of an utterance in place as ES_NORMALIZE_UTTERANCE asks; does nothing for the other modes. */
-void es_normalize_rows(const es_frontend *frontend, float *rows, size_t n_frames);
+void es_normalize_rows(es_frontend *frontend, float *rows, size_t n_frames);
 
 /* Back to the state after create: a new signal begins, the count of bad samples is 0. */
 void es_reset(es_frontend *frontend);

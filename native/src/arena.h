@@ -2,6 +2,8 @@
 #ifndef ES_ARENA_H
 #define ES_ARENA_H
 
+#include <string.h>
+
 #include "edge_ser.h"
 
 typedef struct es_arena {
@@ -19,6 +21,14 @@ static inline void *es_arena_take(es_arena *arena, size_t bytes)
 static inline float *es_arena_floats(es_arena *arena, size_t n)
 {
     return es_arena_take(arena, n * sizeof(float));
+}
+
+static inline float *es_arena_zeros(es_arena *arena, size_t n)
+{
+    float *piece = es_arena_floats(arena, n);
+    if (piece)
+        memset(piece, 0, n * sizeof *piece);
+    return piece;
 }
 
 #endif

@@ -6,56 +6,94 @@
 
 static const double variance_floor = 1e-10; /* a constant column stays 0 instead of becoming noise */
 
-static float normalized(float value, double sum, double square, double n, int variance)
+void es_column_sums_init(es_column_sums *sums, size_t width, int variance, es_arena *arena)
 {
-    const double mean = sum / n;
-    const double centred = value - mean;
-    if (!variance)
-        return (float)centred;
-    const double spread = square / n - mean * mean;
-    return (float)(centred / sqrt(spread > variance_floor ? spread : variance_floor));
+    *sums = (es_column_sums){.width = width, .variance = variance};
+    sums->sum = es_arena_take(arena, width * sizeof(double));
+    sums->square = es_arena_take(arena, width * sizeof(double));
+    sums->mean = es_arena_floats(arena, width);
+    sums->factor = es_arena_floats(arena, width);
 }
 
-void es_normalize_utterance(float *rows, size_t n_rows, size_t width, int variance)
+static void clear(es_column_sums *sums)
 {
-    for (size_t column = 0; column < width; column++) {
-        double sum = 0.0, square = 0.0;
-        for (size_t t = 0; t < n_rows; t++) {
-            const double value = rows[t * width + column];
-            sum += value;
-            square += value * value;
-        }
-        for (size_t t = 0; t < n_rows; t++)
-            rows[t * width + column] = normalized(rows[t * width + column], sum, square, (double)n_rows, variance);
+    memset(sums->sum, 0, sums->width * sizeof(double));
+    memset(sums->square, 0, sums->width * sizeof(double));
+}
+
+static void add_row(es_column_sums *sums, const float *restrict row)
+{
+    double *restrict sum = sums->sum, *restrict square = sums->square;
+    for (size_t i = 0; i < sums->width; i++)
+        sum[i] += (double)row[i];
+    if (sums->variance)
+        for (size_t i = 0; i < sums->width; i++)
+            square[i] += (double)row[i] * (double)row[i];
+}
+
+static void take_row_away(es_column_sums *sums, const float *restrict row)
+{
+    double *restrict sum = sums->sum, *restrict square = sums->square;
+    for (size_t i = 0; i < sums->width; i++)
+        sum[i] -= (double)row[i];
+    if (sums->variance)
+        for (size_t i = 0; i < sums->width; i++)
+            square[i] -= (double)row[i] * (double)row[i];
+}
+
+/* Mean and factor of the n rows that the sums are over. */
+static void settle(es_column_sums *sums, size_t n_rows)
+{
+    const double n = (double)n_rows;
+    for (size_t i = 0; i < sums->width; i++) {
+        const double mean = sums->sum[i] / n, spread = sums->square[i] / n - mean * mean;
+        sums->mean[i] = (float)mean;
+        sums->factor[i] = (float)(1.0 / sqrt(spread > variance_floor ? spread : variance_floor));
     }
 }
 
-void es_sliding_init(es_sliding *sliding, size_t width, size_t n_rows, int variance, es_arena *arena)
+static void normalize_row(const es_column_sums *sums, float *restrict row)
 {
-    *sliding = (es_sliding){.width = width, .n_rows = n_rows, .variance = variance};
-    sliding->ring = es_arena_floats(arena, n_rows * width);
-    sliding->sum = es_arena_take(arena, width * sizeof(double));
-    sliding->square = es_arena_take(arena, width * sizeof(double));
+    const float *restrict mean = sums->mean, *restrict factor = sums->factor;
+    for (size_t i = 0; i < sums->width; i++)
+        row[i] -= mean[i];
+    if (sums->variance)
+        for (size_t i = 0; i < sums->width; i++)
+            row[i] *= factor[i];
+}
+
+void es_normalize_utterance(es_column_sums *sums, float *rows, size_t n_rows)
+{
+    clear(sums);
+    for (size_t t = 0; t < n_rows; t++)
+        add_row(sums, rows + t * sums->width);
+    settle(sums, n_rows);
+    for (size_t t = 0; t < n_rows; t++)
+        normalize_row(sums, rows + t * sums->width);
+}
+
+void es_sliding_init(es_sliding *sliding, es_column_sums *sums, size_t n_rows, es_arena *arena)
+{
+    *sliding = (es_sliding){.sums = sums, .n_rows = n_rows};
+    sliding->ring = es_arena_floats(arena, n_rows * sums->width);
 }
 
 void es_sliding_reset(es_sliding *sliding)
 {
     sliding->seen = 0;
-    memset(sliding->sum, 0, sliding->width * sizeof(double));
-    memset(sliding->square, 0, sliding->width * sizeof(double));
+    clear(sliding->sums);
 }
 
 void es_sliding_row(es_sliding *sliding, float *row)
 {
-    float *oldest = sliding->ring + sliding->seen % sliding->n_rows * sliding->width;
+    es_column_sums *sums = sliding->sums;
+    float *oldest = sliding->ring + sliding->seen % sliding->n_rows * sums->width;
     const int full = sliding->seen >= sliding->n_rows;
     sliding->seen++;
-    const double n = (double)(full ? sliding->n_rows : sliding->seen);
-    for (size_t i = 0; i < sliding->width; i++) {
-        const double in = row[i], out = full ? oldest[i] : 0.0;
-        oldest[i] = row[i];
-        sliding->sum[i] += in - out;
-        sliding->square[i] += in * in - out * out;
-        row[i] = normalized(row[i], sliding->sum[i], sliding->square[i], n, sliding->variance);
-    }
+    if (full)
+        take_row_away(sums, oldest);
+    memcpy(oldest, row, sums->width * sizeof *row);
+    add_row(sums, row);
+    settle(sums, full ? sliding->n_rows : sliding->seen);
+    normalize_row(sums, row);
 }

@@ -4,20 +4,28 @@
 
 #include "arena.h"
 
-/* Subtracts the mean of each column over all rows, and with `variance` divides by the standard deviation. */
-void es_normalize_utterance(float *rows, size_t n_rows, size_t width, int variance);
+typedef struct es_column_sums {
+    size_t width;
+    int variance;   /* whether rows are divided by the standard deviation, too */
+    double *sum;    /* [width] */
+    double *square; /* [width] */
+    float *mean;    /* [width] */
+    float *factor;  /* [width] 1 / standard deviation */
+} es_column_sums;
+
+void es_column_sums_init(es_column_sums *sums, size_t width, int variance, es_arena *arena);
+
+/* Normalises every column over all rows. */
+void es_normalize_utterance(es_column_sums *sums, float *rows, size_t n_rows);
 
 typedef struct es_sliding {
-    size_t width;
-    size_t n_rows; /* of the window */
-    int variance;
-    size_t seen;    /* rows so far */
-    float *ring;    /* [n_rows][width] the last rows, as they came */
-    double *sum;    /* [width] over the ring */
-    double *square; /* [width] */
+    es_column_sums *sums; /* over the ring */
+    size_t n_rows;        /* of the window */
+    size_t seen;          /* rows so far */
+    float *ring;          /* [n_rows][width] the last rows, as they came */
 } es_sliding;
 
-void es_sliding_init(es_sliding *sliding, size_t width, size_t n_rows, int variance, es_arena *arena);
+void es_sliding_init(es_sliding *sliding, es_column_sums *sums, size_t n_rows, es_arena *arena);
 void es_sliding_reset(es_sliding *sliding);
 
 /* Normalises one row by the window that ends with it. */

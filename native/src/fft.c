@@ -18,10 +18,10 @@ static int32_t rows_of(int32_t n_fft)
     }
 }
 
-/* The passes that generate_codelets.py writes: all rows, or 25 of 32. */
-static int32_t rows_taken(int32_t n_rows, int32_t needed)
+/* The passes that there are: all rows, or 25 of the 32 of a 512-point FFT. */
+static int32_t rows_taken(int32_t n_fft, int32_t n_rows, int32_t needed)
 {
-    return n_rows == 32 && needed <= 25 ? 25 : n_rows;
+    return n_fft == 512 && needed <= 25 ? 25 : n_rows;
 }
 
 static void fill_tables(es_fft *fft)
@@ -33,10 +33,11 @@ static void fill_tables(es_fft *fft)
             fft->twiddle[(2 * k - 2) * n_columns + c] = (float)cos(turn * k * c);
             fft->twiddle[(2 * k - 1) * n_columns + c] = (float)sin(turn * k * c);
         }
+    }
+    for (int32_t c = 0; c < half; c++) { /* column 0 has no partner: its cosines are 1, its sines serve column half */
         for (int32_t k = 0; k < half; k++) {
-            const double angle = turn * c * (n_rows / 2 + n_rows * k);
-            fft->middle[c * n_columns + k] = (float)cos(angle);
-            fft->middle[c * n_columns + half + k] = (float)sin(angle);
+            fft->middle[c * n_columns + k] = (float)cos(turn * c * (n_rows / 2 + n_rows * k));
+            fft->middle[c * n_columns + half + k] = (float)sin(turn * (c ? c : half) * (n_rows / 2 + n_rows * k));
         }
     }
     /* Row 0 is real: its imaginary part is set here and never written again. */
@@ -51,9 +52,9 @@ void es_fft_init(es_fft *fft, int32_t n_fft, int32_t window_length, es_arena *ar
         .n_fft = n_fft,
         .n_rows = n_rows,
         .n_columns = n_columns,
-        .used_rows = rows_taken(n_rows, needed),
+        .used_rows = rows_taken(n_fft, n_rows, needed),
         .twiddle = es_arena_floats(arena, (size_t)((n_rows - 2) * n_columns)),
-        .middle = es_arena_floats(arena, (size_t)(n_columns * n_columns)),
+        .middle = es_arena_floats(arena, (size_t)(n_columns / 2 * n_columns)),
         .re = es_arena_floats(arena, (size_t)(n_rows / 2 * n_columns)),
         .im = es_arena_floats(arena, (size_t)(n_rows / 2 * n_columns)),
         .middle_row = es_arena_floats(arena, (size_t)n_columns),

@@ -10,7 +10,7 @@ typedef struct es_fft {
     int32_t n_fft, n_rows, n_columns;
     int32_t used_rows; /* input rows that are not all zero, as the first pass takes them */
     float *twiddle;    /* [n_rows/2 - 1][cos, sin][n_columns]: 2 pi k c / n_fft for row k = 1.. and column c */
-    float *middle;     /* [n_columns][cos, sin of n_columns/2]: 2 pi c (n_rows/2 + n_rows k) / n_fft */
+    float *middle;     /* [n_columns/2][cos, sin of n_columns/2]: 2 pi c (n_rows/2 + n_rows k) / n_fft; see fft.c */
     float *re, *im;    /* [n_rows/2][n_columns] scratch between the passes */
     float *middle_row; /* [n_columns] scratch: row n_rows/2, which is real */
 } es_fft;

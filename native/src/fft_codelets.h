@@ -10,7 +10,7 @@
         es_store_aligned(im + (k) * n_columns, im_ * cos_ - re_ * sin_);                                \
     } while (0)
 
-static inline void real_pass_16_16(const float *x, ptrdiff_t n_columns, const float *twiddle, float *re, float *im, float *middle)
+static ES_INLINE void real_pass_16_16(const float *x, ptrdiff_t n_columns, const float *twiddle, float *re, float *im, float *middle)
 {
     const V t0 = es_load_aligned(x + 0 * n_columns);
     const V t1 = es_load_aligned(x + 8 * n_columns);
@@ -97,7 +97,7 @@ static inline void real_pass_16_16(const float *x, ptrdiff_t n_columns, const fl
     ES_TWIDDLE(6, t72, t73);
 }
 
-static inline void real_pass_32_25(const float *x, ptrdiff_t n_columns, const float *twiddle, float *re, float *im, float *middle)
+static ES_INLINE void real_pass_32_25(const float *x, ptrdiff_t n_columns, const float *twiddle, float *re, float *im, float *middle)
 {
     const V t0 = es_load_aligned(x + 0 * n_columns);
     const V t1 = es_load_aligned(x + 16 * n_columns);
@@ -285,7 +285,7 @@ static inline void real_pass_32_25(const float *x, ptrdiff_t n_columns, const fl
     ES_TWIDDLE(12, t165, t166);
 }
 
-static inline void real_pass_32_32(const float *x, ptrdiff_t n_columns, const float *twiddle, float *re, float *im, float *middle)
+static ES_INLINE void real_pass_32_32(const float *x, ptrdiff_t n_columns, const float *twiddle, float *re, float *im, float *middle)
 {
     const V t0 = es_load_aligned(x + 0 * n_columns);
     const V t1 = es_load_aligned(x + 16 * n_columns);
@@ -494,7 +494,7 @@ static inline void real_pass_32_32(const float *x, ptrdiff_t n_columns, const fl
     ES_TWIDDLE(12, t186, t187);
 }
 
-static inline void real_pass_64_64(const float *x, ptrdiff_t n_columns, const float *twiddle, float *re, float *im, float *middle)
+static ES_INLINE void real_pass_64_64(const float *x, ptrdiff_t n_columns, const float *twiddle, float *re, float *im, float *middle)
 {
     const V t0 = es_load_aligned(x + 0 * n_columns);
     const V t1 = es_load_aligned(x + 32 * n_columns);
@@ -989,7 +989,7 @@ static inline void real_pass_64_64(const float *x, ptrdiff_t n_columns, const fl
     ES_TWIDDLE(24, t456, t457);
 }
 
-static inline void complex_pass_16(const V *re, const V *im, ptrdiff_t n_rows, float *up, float *down)
+static ES_INLINE void complex_pass_16(const V *re, const V *im, ptrdiff_t n_rows, float *up, float *down)
 {
     const V t0 = re[0];
     const V t1 = im[0];
@@ -1185,7 +1185,7 @@ static inline void complex_pass_16(const V *re, const V *im, ptrdiff_t n_rows, f
     es_store(down + 1 * n_rows, es_reverse(t174 * t174 + t175 * t175));
 }
 
-static inline void complex_pass_32(const V *re, const V *im, ptrdiff_t n_rows, float *up, float *down)
+static ES_INLINE void complex_pass_32(const V *re, const V *im, ptrdiff_t n_rows, float *up, float *down)
 {
     const V t0 = re[0];
     const V t1 = im[0];
@@ -1657,7 +1657,7 @@ static inline void complex_pass_32(const V *re, const V *im, ptrdiff_t n_rows, f
     es_store(down + 1 * n_rows, es_reverse(t434 * t434 + t435 * t435));
 }
 
-static inline void complex_pass_64(const V *re, const V *im, ptrdiff_t n_rows, float *up, float *down)
+static ES_INLINE void complex_pass_64(const V *re, const V *im, ptrdiff_t n_rows, float *up, float *down)
 {
     const V t0 = re[0];
     const V t1 = im[0];

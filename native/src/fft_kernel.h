@@ -10,74 +10,96 @@
 #include "fft.h"
 #include "fft_codelets.h"
 
-static inline void pass_down_columns(const es_fft *fft, const float *x)
+static ES_INLINE void pass_down_columns(const es_fft *fft, const int n_rows, const int used_rows, const int n_columns,
+                                        const float *restrict x)
 {
-    const int32_t n_columns = fft->n_columns;
-    for (int32_t c = 0; c < n_columns; c += ES_LANES) {
-        const float *twiddle = fft->twiddle + c;
-        float *re = fft->re + c, *im = fft->im + c, *middle = fft->middle_row + c;
-        switch (fft->n_rows) {
-        case 16:
-            real_pass_16_16(x + c, n_columns, twiddle, re, im, middle);
-            break;
-        case 32:
-            if (fft->used_rows == 25)
-                real_pass_32_25(x + c, n_columns, twiddle, re, im, middle);
-            else
-                real_pass_32_32(x + c, n_columns, twiddle, re, im, middle);
-            break;
-        default:
-            real_pass_64_64(x + c, n_columns, twiddle, re, im, middle);
-            break;
-        }
+    const float *twiddle = fft->twiddle;
+    float *re = fft->re, *im = fft->im, *middle = fft->middle_row;
+    for (int c = 0; c < n_columns; c += ES_LANES) {
+        if (n_rows == 16)
+            real_pass_16_16(x + c, n_columns, twiddle + c, re + c, im + c, middle + c);
+        else if (n_rows == 32 && used_rows == 25)
+            real_pass_32_25(x + c, n_columns, twiddle + c, re + c, im + c, middle + c);
+        else if (n_rows == 32)
+            real_pass_32_32(x + c, n_columns, twiddle + c, re + c, im + c, middle + c);
+        else
+            real_pass_64_64(x + c, n_columns, twiddle + c, re + c, im + c, middle + c);
     }
 }
 
-static inline void pass_along_rows(const es_fft *fft, float *power)
+static ES_INLINE void pass_along_rows(const es_fft *fft, const int n_rows, const int n_columns, float *restrict power)
 {
-    const int32_t n_rows = fft->n_rows, n_columns = fft->n_columns;
-    for (int32_t k = 0; k < n_rows / 2; k += ES_LANES) {
+    for (int k = 0; k < n_rows / 2; k += ES_LANES) {
+        const float *fft_re = fft->re + k * n_columns, *fft_im = fft->im + k * n_columns;
         V re[ES_FFT_MAX_COLUMNS], im[ES_FFT_MAX_COLUMNS];
-        for (int32_t c = 0; c < n_columns; c += ES_LANES) {
-            es_transpose(fft->re + k * n_columns + c, n_columns, re + c);
-            es_transpose(fft->im + k * n_columns + c, n_columns, im + c);
+        for (int c = 0; c < n_columns; c += ES_LANES) {
+            es_transpose(fft_re + c, n_columns, re + c);
+            es_transpose(fft_im + c, n_columns, im + c);
         }
         float *up = power + k, *down = power - k - (ES_LANES - 1);
-        switch (n_columns) {
-        case 16:
+        if (n_columns == 16)
             complex_pass_16(re, im, n_rows, up, down);
-            break;
-        case 32:
+        else if (n_columns == 32)
             complex_pass_32(re, im, n_rows, up, down);
-            break;
-        default:
+        else
             complex_pass_64(re, im, n_rows, up, down);
-            break;
-        }
     }
 }
 
-static inline void middle_row_power(const es_fft *fft, float *power)
+/* Columns c and n_columns - c have opposite cosines and equal sines, which halves the products. */
+static ES_INLINE void middle_row_power(const es_fft *fft, const int n_rows, const int n_columns, float *restrict power)
 {
-    const int32_t n_columns = fft->n_columns, half = n_columns / 2;
-    for (int32_t k = 0; k < half; k += ES_LANES) {
+    const int half = n_columns / 2;
+    const float *restrict y = fft->middle_row, *restrict table = fft->middle;
+    float with_cosine[ES_FFT_MAX_COLUMNS / 2], with_sine[ES_FFT_MAX_COLUMNS / 2];
+    with_cosine[0] = y[0];
+    with_sine[0] = y[half];
+    for (int c = 1; c < half; c++) {
+        with_cosine[c] = y[c] - y[n_columns - c];
+        with_sine[c] = y[c] + y[n_columns - c];
+    }
+    for (int k = 0; k < half; k += ES_LANES) {
         V re = es_splat(0.0f), im = es_splat(0.0f);
-        for (int32_t c = 0; c < n_columns; c++) {
-            const V value = es_splat(fft->middle_row[c]);
-            re += value * es_load_aligned(fft->middle + c * n_columns + k);
-            im += value * es_load_aligned(fft->middle + c * n_columns + half + k);
+        for (int c = 0; c < half; c++) {
+            re += es_splat(with_cosine[c]) * es_load_aligned(table + c * n_columns + k);
+            im += es_splat(with_sine[c]) * es_load_aligned(table + c * n_columns + half + k);
         }
         float both[ES_LANES];
         es_store(both, re * re + im * im);
-        for (int32_t i = 0; i < ES_LANES; i++)
-            power[fft->n_rows / 2 + fft->n_rows * (k + i)] = both[i];
+        for (int i = 0; i < ES_LANES; i++)
+            power[n_rows / 2 + n_rows * (k + i)] = both[i];
     }
+}
+
+static ES_INLINE void fft_power_of(const es_fft *fft, const int n_rows, const int used_rows, const int n_columns,
+                                   const float *x, float *power)
+{
+    pass_down_columns(fft, n_rows, used_rows, n_columns, x);
+    middle_row_power(fft, n_rows, n_columns, power);
+    pass_along_rows(fft, n_rows, n_columns, power);
 }
 
 /* x: used_rows * n_columns samples. power: [n_fft/2 + 1]. */
 static void fft_power(const es_fft *fft, const float *x, float *power)
 {
-    pass_down_columns(fft, x);
-    middle_row_power(fft, power);
-    pass_along_rows(fft, power);
+    switch (fft->n_fft) {
+    case 256:
+        fft_power_of(fft, 16, 16, 16, x, power);
+        break;
+    case 512:
+        if (fft->used_rows == 25)
+            fft_power_of(fft, 32, 25, 16, x, power);
+        else
+            fft_power_of(fft, 32, 32, 16, x, power);
+        break;
+    case 1024:
+        fft_power_of(fft, 32, 32, 32, x, power);
+        break;
+    case 2048:
+        fft_power_of(fft, 64, 64, 32, x, power);
+        break;
+    default:
+        fft_power_of(fft, 64, 64, 64, x, power);
+        break;
+    }
 }

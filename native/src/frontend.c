@@ -22,6 +22,7 @@ struct es_frontend {
     es_options options;
     es_spectral spectral;
     es_delta deltas[2];
+    es_column_sums column_sums;
     es_sliding sliding;
     size_t n_features;
     float *int8_rows; /* [INT8_ROWS][n_features] */
@@ -209,10 +210,10 @@ void es_finish(es_frontend *fe)
     fe->finished = true;
 }
 
-void es_normalize_rows(const es_frontend *fe, float *rows, size_t n_frames)
+void es_normalize_rows(es_frontend *fe, float *rows, size_t n_frames)
 {
     if (fe->options.normalize == ES_NORMALIZE_UTTERANCE)
-        es_normalize_utterance(rows, n_frames, fe->n_features, fe->options.normalize_variance);
+        es_normalize_utterance(&fe->column_sums, rows, n_frames);
 }
 
 /* ---- a whole signal ---- */
@@ -305,14 +306,14 @@ static void lay_out(es_frontend *fe, const es_options *o, es_arena *arena)
         width += (size_t)fe->spectral.n_static;
     }
     fe->n_features = width;
+    if (o->normalize != ES_NORMALIZE_NONE)
+        es_column_sums_init(&fe->column_sums, width, o->normalize_variance, arena);
     if (o->normalize == ES_NORMALIZE_SLIDING)
-        es_sliding_init(&fe->sliding, width, (size_t)o->normalize_frames, o->normalize_variance, arena);
+        es_sliding_init(&fe->sliding, &fe->column_sums, (size_t)o->normalize_frames, arena);
     fe->int8_rows = es_arena_floats(arena, INT8_ROWS * width);
     fe->capacity = 2 * (size_t)o->window_length + BUFFER_HOPS * (size_t)o->hop_length;
     const size_t overhang = (size_t)kernel->lanes - 1; /* the kernel reads whole vectors */
-    fe->buffer = es_arena_floats(arena, fe->capacity + overhang);
-    if (arena->base)
-        memset(fe->buffer, 0, (fe->capacity + overhang) * sizeof *fe->buffer);
+    fe->buffer = es_arena_zeros(arena, fe->capacity + overhang);
 }
 
 size_t es_frontend_size(const es_options *options)

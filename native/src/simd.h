@@ -8,6 +8,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#if ES_LANES == 8
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
 #if ES_LANES == 1
 typedef float V;
 typedef int32_t I;
@@ -54,6 +60,20 @@ static inline void es_store_aligned(float *p, V v)
     *(es_aligned *)p = v;
 #endif
 }
+
+#if ES_LANES == 8
+static inline V es_load_halves(const float *low, const float *high)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_load_ps(low)), _mm_load_ps(high), 1);
+}
+#endif
+
+/* Inlined even where the compiler would not: sizes that are constant at the call become constants in the code. */
+#if defined(__GNUC__)
+#define ES_INLINE inline __attribute__((always_inline))
+#else
+#define ES_INLINE inline
+#endif
 
 /* A constant for every lane. */
 #if ES_LANES == 1
@@ -166,7 +186,7 @@ static inline V es_zip_high(V a, V b)
 #endif
 }
 
-/* A square of ES_LANES rows, row_length apart, to columns. */
+/* A square of ES_LANES rows, row_length apart and aligned, to columns. */
 static inline void es_transpose(const float *rows, ptrdiff_t row_length, V *columns)
 {
 #if ES_LANES == 1
@@ -175,58 +195,63 @@ static inline void es_transpose(const float *rows, ptrdiff_t row_length, V *colu
 #elif ES_LANES == 4
     const V a = es_load_aligned(rows), b = es_load_aligned(rows + row_length),
             c = es_load_aligned(rows + 2 * row_length), d = es_load_aligned(rows + 3 * row_length);
-    const V ac_low = ES_PICK(a, c, 0, 4, 1, 5), ac_high = ES_PICK(a, c, 2, 6, 3, 7);
-    const V bd_low = ES_PICK(b, d, 0, 4, 1, 5), bd_high = ES_PICK(b, d, 2, 6, 3, 7);
-    columns[0] = ES_PICK(ac_low, bd_low, 0, 4, 1, 5);
-    columns[1] = ES_PICK(ac_low, bd_low, 2, 6, 3, 7);
-    columns[2] = ES_PICK(ac_high, bd_high, 0, 4, 1, 5);
-    columns[3] = ES_PICK(ac_high, bd_high, 2, 6, 3, 7);
+    const V ac_low = es_zip_low(a, c), ac_high = es_zip_high(a, c);
+    const V bd_low = es_zip_low(b, d), bd_high = es_zip_high(b, d);
+    columns[0] = es_zip_low(ac_low, bd_low);
+    columns[1] = es_zip_high(ac_low, bd_low);
+    columns[2] = es_zip_low(ac_high, bd_high);
+    columns[3] = es_zip_high(ac_high, bd_high);
 #else
-    V pair[8], quad[8];
-    for (int i = 0; i < 4; i++) { /* rows 2i, 2i+1: columns 0, 1 and 2, 3 of each half */
-        const V a = es_load_aligned(rows + 2 * i * row_length),
-                b = es_load_aligned(rows + (2 * i + 1) * row_length);
-        pair[2 * i] = ES_PICK(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
-        pair[2 * i + 1] = ES_PICK(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
-    }
-    for (int i = 0; i < 2; i++) { /* rows 4i .. 4i+3: column j of each half */
-        for (int j = 0; j < 2; j++) {
-            const V a = pair[4 * i + j], b = pair[4 * i + 2 + j];
-            quad[4 * i + 2 * j] = ES_PICK(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
-            quad[4 * i + 2 * j + 1] = ES_PICK(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
-        }
-    }
-    for (int j = 0; j < 4; j++) {
-        columns[j] = ES_PICK(quad[j], quad[4 + j], 0, 1, 2, 3, 8, 9, 10, 11);
-        columns[4 + j] = ES_PICK(quad[j], quad[4 + j], 4, 5, 6, 7, 12, 13, 14, 15);
+    /* Loading row i into the low and row i + 4 into the high half leaves two transpositions of 4 x 4 in each half. */
+    for (int part = 0; part < 8; part += 4) {
+        V row[4];
+        for (int i = 0; i < 4; i++)
+            row[i] = es_load_halves(rows + i * row_length + part, rows + (i + 4) * row_length + part);
+        const V ab_low = ES_PICK(row[0], row[1], 0, 8, 1, 9, 4, 12, 5, 13);
+        const V ab_high = ES_PICK(row[0], row[1], 2, 10, 3, 11, 6, 14, 7, 15);
+        const V cd_low = ES_PICK(row[2], row[3], 0, 8, 1, 9, 4, 12, 5, 13);
+        const V cd_high = ES_PICK(row[2], row[3], 2, 10, 3, 11, 6, 14, 7, 15);
+        columns[part] = ES_PICK(ab_low, cd_low, 0, 1, 8, 9, 4, 5, 12, 13);
+        columns[part + 1] = ES_PICK(ab_low, cd_low, 2, 3, 10, 11, 6, 7, 14, 15);
+        columns[part + 2] = ES_PICK(ab_high, cd_high, 0, 1, 8, 9, 4, 5, 12, 13);
+        columns[part + 3] = ES_PICK(ab_high, cd_high, 2, 3, 10, 11, 6, 7, 14, 15);
     }
 #endif
 }
 
-/* Sums of neighbouring lanes: of a, then of b (with 8 lanes: within each half). */
-#if ES_LANES == 4
-static inline V es_pair_sums(V a, V b)
-{
-    return ES_PICK(a, b, 0, 2, 4, 6) + ES_PICK(a, b, 1, 3, 5, 7);
-}
-#elif ES_LANES == 8
-static inline V es_pair_sums(V a, V b)
-{
-    return ES_PICK(a, b, 0, 2, 8, 10, 4, 6, 12, 14) + ES_PICK(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
-}
-#endif
+/* Bands whose sums across lanes are taken together. */
+enum { ES_GROUP = ES_LANES < 4 ? ES_LANES : 4 };
 
-/* Lane i of the result is the sum of the lanes of rows[i], always added up in the same order. */
-static inline V es_row_sums(const V *rows)
+/* Lane i of the result is the sum of the lanes of rows[i], i < ES_GROUP; with 8 lanes, the sum of the low half, and lane
+ * 4 + i that of the high half. Always added up in the same order. */
+static inline V es_group_sums(const V *rows)
 {
 #if ES_LANES == 1
     return rows[0];
+#elif defined(__aarch64__)
+    return vpaddq_f32(vpaddq_f32(rows[0], rows[1]), vpaddq_f32(rows[2], rows[3]));
 #elif ES_LANES == 4
-    return es_pair_sums(es_pair_sums(rows[0], rows[1]), es_pair_sums(rows[2], rows[3]));
+    /* Lanes 0 + 2 and 1 + 3 of two rows side by side, then those of all four. */
+    const V ab = ES_PICK(rows[0], rows[1], 0, 1, 6, 7) + ES_PICK(rows[0], rows[1], 2, 3, 4, 5);
+    const V cd = ES_PICK(rows[2], rows[3], 0, 1, 6, 7) + ES_PICK(rows[2], rows[3], 2, 3, 4, 5);
+    return ES_PICK(ab, cd, 0, 2, 4, 6) + ES_PICK(ab, cd, 1, 3, 5, 7);
 #else
-    const V low = es_pair_sums(es_pair_sums(rows[0], rows[1]), es_pair_sums(rows[2], rows[3]));
-    const V high = es_pair_sums(es_pair_sums(rows[4], rows[5]), es_pair_sums(rows[6], rows[7]));
-    return ES_PICK(low, high, 0, 1, 2, 3, 8, 9, 10, 11) + ES_PICK(low, high, 4, 5, 6, 7, 12, 13, 14, 15);
+    const V ab = ES_PICK(rows[0], rows[1], 0, 1, 10, 11, 4, 5, 14, 15) +
+                 ES_PICK(rows[0], rows[1], 2, 3, 8, 9, 6, 7, 12, 13);
+    const V cd = ES_PICK(rows[2], rows[3], 0, 1, 10, 11, 4, 5, 14, 15) +
+                 ES_PICK(rows[2], rows[3], 2, 3, 8, 9, 6, 7, 12, 13);
+    return ES_PICK(ab, cd, 0, 2, 8, 10, 4, 6, 12, 14) + ES_PICK(ab, cd, 1, 3, 9, 11, 5, 7, 13, 15);
+#endif
+}
+
+/* The sums of ES_LANES rows from those of their groups. */
+static inline V es_join_groups(const V *groups)
+{
+#if ES_LANES == 8
+    return ES_PICK(groups[0], groups[1], 0, 1, 2, 3, 12, 13, 14, 15) +
+           ES_PICK(groups[0], groups[1], 4, 5, 6, 7, 8, 9, 10, 11);
+#else
+    return groups[0];
 #endif
 }
 

@@ -11,9 +11,10 @@
 
 enum { ES_BLOCK = 2 }; /* frames that are computed together at most */
 
-/* Bands are computed `lanes` at a time. */
+/* Bands are computed four at a time (one at a time with one lane). */
 typedef struct es_band_group {
-    int32_t n_vectors; /* of weights in each band of the group: enough for the widest */
+    int32_t n_vectors;    /* of weights in each band of the group: enough for the widest */
+    int32_t first_bin[4]; /* of each band */
 } es_band_group;
 
 typedef struct es_spectral es_spectral;
@@ -39,25 +40,27 @@ struct es_spectral {
     es_feature feature;
     es_energy energy;
     int32_t remove_dc;
+    float per_sample;        /* 1 / window_length */
     float frame_preemphasis; /* 0 when there is none or it runs along the signal */
     float log_floor, log_unit, power_scale;
 
     int32_t frame_length;    /* used_rows * n_columns */
     float *window;           /* [frame_length] zeros behind window_length */
     float *inside;           /* [lanes] 1 for the samples of the frame's last vector that lie in the window, else 0 */
-    int32_t *first_bins;     /* [n_mels] */
-    es_band_group *groups;   /* [ceil(n_mels / lanes)] */
+    int32_t n_groups;        /* enough for n_mels, a multiple of the groups in `lanes` bands */
+    es_band_group *groups;   /* [n_groups] */
     float *mel_weights;      /* [group][vector][band of the group][lanes] */
-    int32_t n_folded;        /* ceil(n_mels / 2) */
+    int32_t n_folded;        /* half of n_mels, rounded up to an even number */
     int32_t n_even, n_odd;   /* cepstra of either kind, rounded up to lanes */
     float *dct_even;         /* [n_folded][n_even]: weights of log_mel[m] + log_mel[n_mels-1-m] in cepstra 0, 2, … */
     float *dct_odd;          /* [n_folded][n_odd]: of log_mel[m] - log_mel[n_mels-1-m] in cepstra 1, 3, … */
 
     float *frame;            /* [frame_length] scratch */
-    float *power;            /* [n_fft/2 + 1, padded with zeros] scratch */
-    float *log_mel;          /* [ES_BLOCK][n_mels, padded] scratch */
-    float *folded;           /* [2][n_folded, padded] scratch: sums, differences */
-    float *cepstra;          /* [n_even + n_odd] scratch */
+    int32_t power_length, log_mel_length, folded_length;
+    float *power;            /* [ES_BLOCK][power_length] scratch: n_fft/2 + 1 bins and zeros */
+    float *log_mel;          /* [ES_BLOCK][log_mel_length] scratch */
+    float *folded;           /* [ES_BLOCK][2][folded_length] scratch: sums and differences of bands */
+    float *cepstra;          /* [ES_BLOCK][n_even + n_odd] scratch */
 };
 
 /* Takes the tables and scratch from the arena and, unless it only measures, fills the tables. */
