@@ -70,6 +70,9 @@ def _apply(walk: Walk, layer: Any, kind: str, x: Value, weights: Value, bias: An
     image = walk.reshape(x, 1, n_frames, 1, x.shape[2]) if one_dimensional else x
     if padding == "SAME" and walk.step:
         image, padding = _pad_width(walk, image, width, strides[1], dilation[1]), "VALID"
+    if padding == "SAME" and dilation == (1, 1):
+        weights = _cover_strides(weights, image, strides)
+        height, width = weights.shape[1], weights.shape[2]
     out = (
         _length(image.shape[1], height, strides[0], dilation[0], padding),
         _length(image.shape[2], width, strides[1], dilation[1], padding),
@@ -96,6 +99,22 @@ def _check_step(walk: Walk, layer: Any, x: Value, reach: int, stride: int, paddi
             f"front by them"
         )
     return padding
+
+
+def _cover_strides(weights: Value, x: Value, strides: tuple[int, ...]) -> Value:
+    """The same filters, with zeros behind them along an axis where strides would leave input unseen at the
+    end.
+
+    There TensorFlow's "SAME" pads nothing, but XNNPACK before LiteRT 2.2 takes the padding to be below zero
+    and computes garbage (a (1, 9) filter with strides (2, 1), for one).
+    """
+    lengths = zip(x.shape[1:3], weights.shape[1:3], strides, strict=True)
+    grow = [
+        max(0, n - (_length(n, size, stride, 1, "SAME") - 1) * stride - size) for n, size, stride in lengths
+    ]
+    if not any(grow):
+        return weights
+    return constant(np.pad(np.asarray(weights.data), ((0, 0), (0, grow[0]), (0, grow[1]), (0, 0))))
 
 
 def _pad_width(walk: Walk, x: Value, width: int, stride: int, dilation: int) -> Value:
