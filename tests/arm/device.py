@@ -1,5 +1,5 @@
-"""What the ARM tests run on both sides: `device.py FOLDER MODEL ...` on this machine, then on the emulated
-one.
+"""What the ARM tests run on both sides: `device.py RUNTIME FOLDER MODEL ...` on this machine, then on the
+emulated one.
 
 FOLDER holds the recordings (*.wav at 16 kHz) and, after the first side ran, the int8 inputs that it drew
 from them. Prints one JSON object and writes every array to FOLDER/arrays-MACHINE-RUNTIME.npz.
@@ -23,9 +23,7 @@ from edge_ser.classifier import Classifier
 from edge_ser.engine import Engine
 from edge_ser.frontend import Frontend, FrontendOptions
 from edge_ser.model import Model
-from edge_ser.runtime import find_runtime
 
-# Largest difference between two machines that docs/frontend.md allows, by the size the values may have.
 FEATURES = {
     "kaldi mfcc": FrontendOptions(lifter=0.0),
     "kaldi mfcc, liftered": FrontendOptions(),
@@ -66,14 +64,14 @@ def int8_inputs(folder: Path, model: Model, samples: np.ndarray) -> np.ndarray:
     return inputs
 
 
-def main(folder: Path, models: list[Path]) -> None:
+def main(runtime: str, folder: Path, models: list[Path]) -> None:
     samples = speech(folder)
     arrays: dict[str, np.ndarray] = {}
     report: dict[str, Any] = {
         "machine": platform.machine(),
         "edge_ser": str(Path(edge_ser.__file__).parent),
         "native": str(Path(_native.__file__).name),
-        "runtime": find_runtime()[0],
+        "runtime": runtime,
         "streams_alike": [],
         "labels": {},
         "self_tests": {},
@@ -85,20 +83,20 @@ def main(folder: Path, models: list[Path]) -> None:
             report["streams_alike"].append(name)
     for path in models:
         model = Model.load(path)
-        engine = Engine(model)
+        engine = Engine(model, runtime)
         arrays[f"scores of {model.name}"] = np.stack(
             [engine.run(codes) for codes in int8_inputs(folder, model, samples)]
         )
-        classifier = Classifier(model)
+        classifier = Classifier(model, runtime)
         for recording in sorted(folder.glob("*.wav")):
             prediction = classifier.classify(recording)
             report["labels"][f"{model.name} {recording.name}"] = prediction.label
-        report["self_tests"][model.name] = model.self_test().passed
+        report["self_tests"][model.name] = model.self_test(runtime).passed
         quick = Settings(num_runs=2, warmup_runs=0, warmup_min_secs=0, min_secs=0)
-        report["bench"][model.name] = list(measure(path, None, quick, 0.0)["stages_ms"])
-    np.savez(folder / f"arrays-{report['machine']}-{report['runtime']}.npz", **arrays)
+        report["bench"][model.name] = list(measure(path, runtime, quick, 0.0)["stages_ms"])
+    np.savez(folder / f"arrays-{report['machine']}-{runtime}.npz", **arrays)
     print(json.dumps(report))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
+    main(sys.argv[1], Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])
