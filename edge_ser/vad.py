@@ -26,7 +26,6 @@ ASKED_CHUNKS = 6
 VOICE_THRESHOLD = 0.3
 CONFIRM_SPANS = 6  # in running speech the voice is looked for again every 1.5 s
 FLOOR_S = 10.0
-FLOOR_PERCENTILE = 10
 ABOVE_FLOOR_DB = 9.0
 LOWEST_DB = -65.0  # quieter than any speech worth classifying
 
@@ -117,7 +116,9 @@ class SpeechDetector:
         chunks = span.reshape(CHUNKS_PER_SPAN, CHUNK)
         power = np.einsum("ij,ij->i", chunks, chunks) / CHUNK
         levels_db = 10 * np.log10(power + 1e-12)
-        gate_db = max(LOWEST_DB, float(np.percentile(self._levels, FLOOR_PERCENTILE)) + ABOVE_FLOOR_DB)
+        tenth = len(self._levels) // 10
+        floor_db = float(np.partition(self._levels, tenth)[tenth])  # the level that nine tenths exceed
+        gate_db = max(LOWEST_DB, floor_db + ABOVE_FLOOR_DB)
         for level in levels_db:
             self._levels[self._at] = max(level, LOWEST_DB)
             self._at = (self._at + 1) % len(self._levels)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import edge_ser.cli.one_thread  # noqa: F401
 from edge_ser.cli.quiet import quiet_start
 from edge_ser.errors import ConfigError
 from edge_ser.listener import Listener
@@ -87,7 +88,7 @@ def start_logging(verbose: int) -> None:
     """Messages to standard error: warnings and news, ``-v`` everything; with priorities where the journal
     reads.
     """
-    # A descriptor of its own: what alsa-lib writes to standard error is held back at times, our messages never.
+    # A descriptor of its own: what alsa-lib writes to standard error is held back at times, this never is.
     handler = logging.StreamHandler(os.fdopen(os.dup(2), "w", buffering=1))
     handler.setFormatter(
         JournalFormatter("%(message)s") if to_journal() else logging.Formatter("edge-ser: %(message)s")
