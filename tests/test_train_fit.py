@@ -42,7 +42,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def sides(recipe: Recipe, corpus: Path, speaker: str = "03") -> tuple[list[Utterance], list[Utterance]]:
+def sides(recipe: Recipe, corpus: Path, speaker: str = "08") -> tuple[list[Utterance], list[Utterance]]:
     utterances = select(recipe.data, corpus).utterances
     train = [each for each in utterances if each.speaker != speaker]
     return train, [each for each in utterances if each.speaker == speaker]
@@ -127,7 +127,7 @@ def test_a_finished_run_is_left_alone(corpus: Path, base: Path) -> None:
 def test_a_killed_fit_goes_on_to_the_same_result(corpus: Path, base: Path, tmp_path: Path) -> None:
     """A real process is killed while it fits, then the same command is given again: one seed, one result."""
     arguments = [arg for each in [*TINY, *BASE] for arg in ("--set", each)]
-    command = [sys.executable, "-m", "train", "fit", "emodb-cnn", "--hold-out", "emodb/03", *arguments]
+    command = [sys.executable, "-m", "train", "fit", "emodb-cnn", "--hold-out", "emodb/08", *arguments]
     command += ["-o", str(tmp_path / "killed")]
     environment = {**os.environ, "EDGE_SER_CORPORA": str(corpus), "EDGE_SER_CACHE": str(tmp_path / "cache")}
     checkpoint = tmp_path / ".killed.partial" / "checkpoint.npz"

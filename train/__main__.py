@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
 import sys
 from pathlib import Path
@@ -57,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
     corpora = commands.add_parser("corpora", help="what a corpus holds, and what is left out and why")
     corpora.add_argument("names", nargs="*", metavar="CORPUS")
 
+    results = commands.add_parser("results", help="the runs behind docs/results.md, and that page")
+    results.add_argument("action", choices=["list", "run", "write"])
+    results.add_argument("runs", nargs="*", metavar="ID", help="with run: which ones")
+    results.add_argument("-o", "--output", type=Path, default=Path("runs/results"))
+    results.add_argument("--workers", type=int, default=1)
+
     recipes = commands.add_parser("recipes", help="the recipes there are; with a name, the whole of it")
     recipes.add_argument("name", nargs="?")
     recipes.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.KEY=VALUE")
@@ -88,9 +95,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fit(options: argparse.Namespace, command: str) -> int:
-    from train.backend import configure
-
-    configure()
     from train.corpora import corpora_root
     from train.naming import nearest
     from train.recipe import load_recipe
@@ -117,9 +121,6 @@ def _fit(options: argparse.Namespace, command: str) -> int:
 
 
 def _cv(options: argparse.Namespace, command: str) -> int:
-    from train.backend import configure
-
-    configure()
     from train.corpora import corpora_root
     from train.cv import cross_validate
     from train.recipe import load_recipe
@@ -148,9 +149,6 @@ def _cv(options: argparse.Namespace, command: str) -> int:
 
 
 def _cross(options: argparse.Namespace, command: str) -> int:
-    from train.backend import configure
-
-    configure()
     from train.corpora import corpora_root
     from train.cross import cross_corpus
     from train.recipe import load_recipe
@@ -190,6 +188,19 @@ def _corpora(options: argparse.Namespace, command: str) -> int:
     return 0
 
 
+def _results(options: argparse.Namespace, command: str) -> int:
+    from train.results import listed, run_results, write_results
+
+    if options.action == "list":
+        print("\n".join(listed()["runs"]))
+    elif options.action == "write":
+        print(write_results())
+    else:
+        tell = functools.partial(print, file=sys.stderr, flush=True)
+        run_results(options.runs, options.output, options.workers, tell)
+    return 0
+
+
 def _recipes(options: argparse.Namespace, command: str) -> int:
     import json
 
@@ -212,6 +223,7 @@ COMMANDS: dict[str, Any] = {
     "report": _report,
     "corpora": _corpora,
     "recipes": _recipes,
+    "results": _results,
 }
 
 if __name__ == "__main__":

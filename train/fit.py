@@ -55,11 +55,10 @@ def fit(
         return
     work = begin(folder, recipe, train, held_out, seed, command)
     keras.utils.clear_session()
-    keras.utils.set_random_seed(seed)
     extractor = Extractor(recipe, root)
     data = TrainingSet(recipe, extractor, train, seed)
     shape = Shape(extractor.frames, extractor.n_features, len(classes_of(recipe)), head_widths(recipe))
-    model = build_model(recipe.model, shape)
+    model = build_model(recipe.model, shape, seed)
     _compile(model, recipe, data.steps)
     predictor = Predictor(recipe, extractor, data.normalise, held_out) if held_out else None
     done = load_checkpoint(work / CHECKPOINT, model) if (work / CHECKPOINT).is_file() else 0

@@ -9,6 +9,8 @@ from typing import Any
 from train.backend import configure
 from train.utterance import Utterance
 
+WITHOUT_KERAS = ("opensmile_svm",)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -31,8 +33,7 @@ def run_task(task: Task, quiet: bool = True) -> str:
     folder = Path(task.folder)
     if (folder / "run.json").is_file():
         return task.folder
-    configure()
-    from train.fit import fit
+    prepare(task.recipe)
     from train.models import architecture
     from train.recipe import recipe_from_dict
 
@@ -42,6 +43,15 @@ def run_task(task: Task, quiet: bool = True) -> str:
 
         recipe = choose(task, recipe)
     module = architecture(recipe.model.architecture)
-    train = module.fit if hasattr(module, "fit") else fit
+    if hasattr(module, "fit"):
+        train = module.fit
+    else:
+        from train.fit import fit as train
     train(recipe, task.train, task.held_out, Path(task.root), folder, task.seed, task.command, quiet)
     return task.folder
+
+
+def prepare(recipe: dict[str, Any]) -> None:
+    """Set up Keras unless the recipe does without: openSMILE crashes in a process that TensorFlow is in."""
+    if recipe["model"]["architecture"] not in WITHOUT_KERAS:
+        configure()

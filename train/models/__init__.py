@@ -16,6 +16,8 @@ Models keep to ``keras`` and ``keras.ops``, so that any Keras backend can train 
 from __future__ import annotations
 
 import importlib
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -71,12 +73,33 @@ def check_model(model: Any, where: str) -> None:
             raise ConfigError(f"{where}: model.heads: no head {head!r}{nearest(head, HEADS)}")
 
 
-def build_model(model: Any, shape: Shape) -> Any:
-    """Build the Keras model of a recipe's ``[model]`` section for data of ``shape``."""
+def build_model(model: Any, shape: Shape, seed: int = 0) -> Any:
+    """Build the Keras model of a recipe's ``[model]`` section for data of ``shape``, its weights drawn by
+    ``seed``.
+
+    Keras draws the seeds of initialisers and dropout from Python's global generator, which other threads (a
+    Dask worker's) use too; so each is written into the model's configuration instead, and the model made from
+    that.
+    """
     from train.recipe import build_options
 
     module = architecture(model.architecture)
-    return module.build(shape, build_options(module.Options, model.options, "model.options"))
+    built = module.build(shape, build_options(module.Options, model.options, "model.options"))
+    config = built.get_config()
+    _write_seeds(config, itertools.count(1_000_003 * seed + 1))
+    return type(built).from_config(config)
+
+
+def _write_seeds(config: Any, seeds: Iterator[int]) -> None:
+    if isinstance(config, dict):
+        for key, value in config.items():
+            if key == "seed":
+                config[key] = next(seeds)
+            else:
+                _write_seeds(value, seeds)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            _write_seeds(value, seeds)
 
 
 def load_model(path: Path) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,10 @@ def _of_recording(features: str, path: Path, rate_hz: int) -> NDArray[np.float32
 
 @functools.cache
 def _smile(features: str) -> Any:
+    if "tensorflow" in sys.modules:
+        raise ConfigError(
+            "openSMILE crashes in a process that has loaded TensorFlow; run this recipe by itself"
+        )
     try:
         import opensmile
     except ImportError:

@@ -24,7 +24,8 @@ h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 20px; margin: 44px 0 2p
 h3 { font-size: 14px; margin: 0 0 8px; color: var(--muted); font-weight: 600; }
 p { margin: 4px 0 12px; color: var(--muted); }
 .cards { display: grid; grid-template-columns: repeat(12, 1fr); gap: 16px; }
-.card { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 16px; grid-column: span 6; }
+.card { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 16px; }
+.card { grid-column: span 6; }
 .wide { grid-column: span 12; } .third { grid-column: span 4; } .most { grid-column: span 8; }
 .card svg { display: block; width: 100%; height: auto; }
 .numbers { display: flex; flex-wrap: wrap; gap: 12px 36px; margin: 10px 0 16px; }
