@@ -103,9 +103,11 @@ def _published(names: Sequence[str]) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
-    head = ["recipe", "corpora", "protocol", "UAR", "WA", "macro precision", "top 3", "women (UAR)", "men
-    (UAR)"] head += ["parameters", "made"] lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"] notes
-    = [] for number, row in enumerate(rows, start=1):
+    head = ["recipe", "corpora", "protocol", "UAR", "WA", "macro precision", "top 3", "women (UAR)"]
+    head += ["men (UAR)", "parameters", "made"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    notes = []
+    for number, row in enumerate(rows, start=1):
         metrics = row["metrics"]
         mark = f" ({number})" if row["note"] else ""
         genders = [_uar(metrics["per_gender"].get(gender)) for gender in ("female", "male")]
