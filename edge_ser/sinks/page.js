@@ -203,6 +203,13 @@ canvas.addEventListener("pointermove", (event) => { pointedAt = event.offsetX; d
 canvas.addEventListener("pointerleave", () => { pointedAt = null; byId("pointed").style.opacity = 0; draw(); });
 window.addEventListener("resize", draw);
 
-const stream = new EventSource("events");
-stream.onmessage = (message) => take(JSON.parse(message.data));
-stream.onerror = () => showMicrophone("lost", "connection, trying again");
+function connect() {
+  const stream = new EventSource("events");
+  stream.onmessage = (message) => take(JSON.parse(message.data));
+  stream.onerror = () => { // some browsers give up when the daemon is away for long: never rely on their retry
+    stream.close();
+    showMicrophone("lost", "connection, trying again");
+    setTimeout(connect, 2000);
+  };
+}
+connect();

@@ -137,7 +137,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    protocol_version = "HTTP/1.1"
+    protocol_version = "HTTP/1.0"  # a connection kept alive would outlive a reload and show what is over
     server_version = "edge_ser"
     sys_version = ""
     timeout = 30
@@ -176,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         so_far, viewer = joined
         try:
-            self._start(200, {"Content-Type": "text/event-stream", "Connection": "close"})
+            self._start(200, {"Content-Type": "text/event-stream"})
             self._send(so_far)
             while self.server.page.watches(viewer):
                 try:
@@ -190,7 +190,6 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             log.debug("live page: a viewer left")
         finally:
-            self.close_connection = True
             self.server.page.leave(viewer)
 
     def _send(self, message: str) -> None:
