@@ -25,7 +25,7 @@ CPUS = [
     "cortex-a53",
     "cortex-a76",
 ]  # Pi 3 and Pi Zero 2; Pi 5. A Pi 4's cortex-a72 executes what a cortex-a53 does.
-RUNS = {"litert": ["frontend", "kaldi-native-fbank"]}  # folder of packages -> suites
+RUNS = {"litert": ["frontend", "models", "live"], "tflite": ["models"]}  # folder of packages -> suites
 ALLOWED_GROWTH = 0.05
 
 Counts = dict[str, dict[str, int]]  # cpu -> stage -> instructions of a unit

@@ -18,10 +18,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from edge_ser.engine import Engine
+    from edge_ser.frontend import Frontend
+
 MARK = 0x5E000000  # packaging/count_instructions.c
+RIVALS = Path(__file__).resolve().parent.parent / "arm" / "rivals"
+HOP_S = 0.5  # of the live loop
 WARM_UPS = 12  # CPython 3.11 rewrites its bytecode while a function is new
 
 
@@ -77,16 +84,8 @@ def frontend_stages() -> Iterator[Stage]:
         90,
         partial(frontend.process_int8, many, scale, offset, out),
     )
-    streaming = Frontend(FrontendOptions())
-    hop = samples[:160]
-
-    def push_and_pull() -> None:
-        streaming.push(hop)
-        streaming.pull()
-
-    yield Stage(
-        "push and pull of a 10 ms hop, from Python", 1, push_and_pull, 33, repeated(push_and_pull, 33)
-    )
+    hop = partial(push_and_pull, Frontend(FrontendOptions()), samples[:160])
+    yield Stage("push and pull of a 10 ms hop, from Python", 1, hop, 33, repeated(hop, 33))
 
 
 def kaldi_native_fbank_stages() -> Iterator[Stage]:
@@ -106,7 +105,90 @@ def kaldi_native_fbank_stages() -> Iterator[Stage]:
     yield Stage("MFCC of a frame, kaldi-native-fbank", 1, lambda: run(1000), 98, lambda: run(10))
 
 
-SUITES = {"frontend": frontend_stages, "kaldi-native-fbank": kaldi_native_fbank_stages}
+def model_stages() -> Iterator[Stage]:
+    """Front end, graph, and both with what is around them, for one run of every shipped model."""
+    from edge_ser.engine import Engine
+    from edge_ser.frontend import Frontend
+    from edge_ser.model import MODELS, Model
+
+    for path in sorted(MODELS.glob("*.tflite")):
+        model = Model.load(path)
+        engine, frontend = Engine(model), Frontend(model.frontend)
+        runtime = engine.runtime.name
+        if model.form == "window":
+            samples = speech_like(model.window_samples)
+            codes = np.empty((model.frames, model.n_features), np.int8)
+            features: Callable[[], object] = partial(
+                frontend.process_int8, samples, model.input_scale, model.input_offset, codes
+            )
+            whole = partial(whole_window, engine, samples)
+            of = f"a window of {model.length_s:g} s, {model.name}"
+        else:
+            samples = speech_like(model.frames * model.frontend.hop_length)
+            features = partial(push_and_pull, frontend, samples)
+            whole = partial(whole_step, engine, samples)
+            of = f"a step of {len(samples) / model.rate_hz:g} s, {model.name}"
+        if runtime == "ai_edge_litert":
+            yield calls(f"front end: {of}", features)
+        yield calls(f"{runtime}: {of}", engine.runtime.invoke)
+        yield calls(f"samples to probabilities with {runtime}: {of}", whole)
+
+
+def calls(name: str, work: Callable[[], object]) -> Stage:
+    """A stage whose unit is one call."""
+    return Stage(name, 1, work, 3, repeated(work, 3))
+
+
+def push_and_pull(frontend: Frontend, samples: np.ndarray) -> None:
+    frontend.push(samples)
+    frontend.pull()
+
+
+def whole_window(engine: Engine, samples: np.ndarray) -> None:
+    engine.probabilities(engine.window(samples))
+
+
+def whole_step(engine: Engine, samples: np.ndarray) -> None:
+    engine.probabilities(engine.push(samples))
+
+
+def live_stages() -> Iterator[Stage]:
+    """A hop of the live loop while somebody speaks: half a second in blocks of 20 ms, and one decision."""
+    from edge_ser.classifier import Classifier
+    from edge_ser.stream import Stream
+
+    stream = Stream(Classifier(), hop_s=HOP_S, vad="energy")
+    length = round(HOP_S * stream.rate_hz)
+    samples = speech_like(length)
+    syllables = np.sin(np.pi * 2 * np.arange(length) / length) ** 2  # two a hop, or the detector hears a hum
+    blocks = np.split((samples * syllables).astype(np.float32), 25)
+
+    def hop() -> None:
+        scored = stream.scored
+        for block in blocks:
+            stream.feed(block)
+        if stream.scored == scored and stream.time_s > 2:
+            raise SystemExit("the live loop heard no speech: this is not what is to be counted")
+
+    yield calls("a hop of the live loop (0.5 s of speech, a decision) with the default model", hop)
+
+
+def rival_model_stages() -> Iterator[Stage]:
+    """Light-SERNet's graphs, which benchmarks/light_sernet.py makes."""
+    from edge_ser.runtime import Runtime
+
+    for path in sorted(RIVALS.glob("*.tflite")):
+        runtime = Runtime(path.read_bytes())
+        yield calls(f"{runtime.name}: a window of 3 s, {path.stem}", runtime.invoke)
+
+
+SUITES = {
+    "frontend": frontend_stages,
+    "models": model_stages,
+    "live": live_stages,
+    "kaldi-native-fbank": kaldi_native_fbank_stages,
+    "light-sernet": rival_model_stages,
+}
 
 
 def libraries() -> dict[str, int]:

@@ -1,0 +1,136 @@
+"""Writes docs/arm.md: what the pipeline and its rivals cost on a Raspberry Pi's processors, without a board.
+
+make wheels && python packaging/arm_root.py arm64     what is counted, and where
+python benchmarks/light_sernet.py arm/rivals          the rival model (needs tensorflow)
+python benchmarks/arm_report.py                       about ten minutes; needs llvm-19
+"""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from arm_counting import Session, count
+from arm_cycles import CORES, COVERAGE, stage_cycles
+from arm_instructions import ALLOWED_GROWTH
+
+HOME = Path(__file__).resolve().parent.parent
+SUITES = {
+    "litert": ["frontend", "models", "live", "kaldi-native-fbank", "light-sernet"],
+    "tflite": ["models", "light-sernet"],
+}
+# Board -> llvm's core and clock. Clocks: Raspberry Pi documentation, the boards as delivered.
+BOARDS = {
+    "Pi Zero 2, 1.0 GHz": ("cortex-a53", 1.0e9),
+    "Pi 3 B+, 1.4 GHz": ("cortex-a53", 1.4e9),
+    "Pi 4, 1.5 GHz": ("cortex-a72", 1.5e9),
+    "Pi 5, 2.4 GHz": ("neoverse-n1", 2.4e9),
+}
+OURS_AND_RIVALS = [  # (title, ours, rival): stages by their beginnings
+    ("MFCC of a frame, kaldi-native-fbank", "MFCC of a frame (25", "MFCC of a frame, kaldi"),
+    *(
+        (f"window of 3 s on {runtime}, Light-SERNet {kind}", f"{runtime}: a window", f"{runtime}: {rival}")
+        for runtime in ("ai_edge_litert", "tflite_runtime")
+        for kind, rival in (
+            ("int8", "a window of 3 s, light-sernet-int8"),
+            ("float32", "a window of 3 s, light-sernet-float"),
+        )
+    ),
+]
+
+Table = dict[str, dict[str, float]]  # core or processor -> stage -> figure
+
+
+def measure() -> tuple[Table, Table]:
+    """Instructions by emulated processor, cycles by llvm's core; both of one unit of each stage."""
+    sessions: dict[str, list[Session]] = {
+        cpu: [count("arm64", cpu, folder, suites, blocks=True) for folder, suites in SUITES.items()]
+        for cpu in sorted(set(CORES.values()))
+    }
+    instructions: Table = {
+        cpu: {stage.name: stage.per_unit for session in ran for stage in session.stages}
+        for cpu, ran in sessions.items()
+    }
+    cycles: Table = {
+        core: {
+            stage.name: stage_cycles(stage, session, core)
+            for session in sessions[cpu]
+            for stage in session.stages
+        }
+        for core, cpu in CORES.items()
+    }
+    return instructions, cycles
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table; figures to the right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
+
+
+def short(figure: float) -> str:
+    """Three digits, with thousands or millions as k or M."""
+    for unit, size in {"M": 1e6, "k": 1e3}.items():
+        if figure >= size:
+            return f"{figure / size:.3g} {unit}" if figure < 1000 * size else f"{figure / size:.0f} {unit}"
+    return f"{figure:.0f}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Two digits."""
+    return f"{float(f'{1000 * seconds:.2g}'):g}"
+
+
+def stage(names: list[str], beginning: str) -> str:
+    """The one stage whose name begins so."""
+    [found] = [name for name in names if name.startswith(beginning)]
+    return found
+
+
+def ratios(instructions: Table, cycles: Table) -> str:
+    """How many times as much as ours the rivals take."""
+    rows = []
+    for title, ours, rival in OURS_AND_RIVALS:
+        row = [title]
+        for table, keys in ((instructions, ["cortex-a53", "cortex-a76"]), (cycles, list(CORES))):
+            for key in keys:
+                names = list(table[key])
+                row.append(f"{table[key][stage(names, rival)] / table[key][stage(names, ours)]:.1f}")
+        rows.append(row)
+    header = ["rival over ours", "instructions, A53", "A76", "cycles, A53", "A72", "N1"]
+    return markdown(header, rows)
+
+
+def page(instructions: Table, cycles: Table) -> str:
+    """The whole of docs/arm.md."""
+    names = list(instructions["cortex-a53"])
+    counted = [[name, *(f"{instructions[cpu][name]:,.0f}" for cpu in instructions)] for name in names]
+    modelled = [[name, *(short(cycles[core][name]) for core in CORES)] for name in names]
+    estimated = [
+        [name, *(milliseconds(cycles[core][name] / hertz) for core, hertz in BOARDS.values())]
+        for name in names
+    ]
+    qemu = subprocess.run(["qemu-aarch64", "--version"], capture_output=True, text=True).stdout.splitlines()[
+        0
+    ]
+    llvm = subprocess.run(["llvm-mca-19", "--version"], capture_output=True, text=True).stdout
+    version = next(line.strip() for line in llvm.splitlines() if "version" in line)
+    return TEXT.format(
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        qemu=qemu,
+        llvm=version,
+        growth=f"{100 * ALLOWED_GROWTH:.0f}",
+        coverage=f"{100 * COVERAGE:.0f}",
+        counted=markdown(["instructions of", *instructions], counted),
+        ratios=ratios(instructions, cycles),
+        modelled=markdown(["cycles of", *CORES], modelled),
+        estimated=markdown(["milliseconds, estimated", *BOARDS], estimated),
+    )
+
+
+TEXT = (Path(__file__).parent / "arm_report.md.in").read_text()
+
+if __name__ == "__main__":
+    (HOME / "docs").mkdir(exist_ok=True)
+    (HOME / "docs" / "arm.md").write_text(page(*measure()))
