@@ -37,7 +37,7 @@ td { text-align: right; } th, td { padding: 5px 8px; border-bottom: 1px solid va
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 tr:last-child td { border-bottom: 0; }
 .tag { display: inline-block; border-radius: 99px; padding: 1px 10px; font-size: 13px; }
-.tag { background: #e6effa; color: var(--blue); }
+.tag { white-space: nowrap; background: #e6effa; color: var(--blue); }
 .tag.dependent { background: #fdeadb; color: var(--orange); }
 @media (max-width: 760px) { .card, .third, .most { grid-column: span 12; } .scroll { overflow-x: auto; } }
 """
@@ -96,7 +96,8 @@ def _section(subject: Subject, draw: _Drawer, name: str) -> str:
         head += _numbers(subject)
         cards.append(_card("", "Confusion", draw(f"{name}-confusion", plots.confusion_matrix(subject))))
         cards.append(_card("", "Speakers, worst first", draw(f"{name}-speakers", plots.speakers(subject))))
-        cards.append(_card("", "Learning", draw(f"{name}-learning", plots.learning_curves(subject))))
+        if subject.curves("loss").size:
+            cards.append(_card("", "Learning", draw(f"{name}-learning", plots.learning_curves(subject))))
         cards.append(
             _card(
                 "", "Can its confidence be believed?", draw(f"{name}-reliability", plots.reliability(subject))
@@ -108,9 +109,8 @@ def _section(subject: Subject, draw: _Drawer, name: str) -> str:
             figure = plots.spectrogram(
                 each.log_mel, each.hop_s, each.importance, each.attention, each.duration_s, each.note
             )
-            what = "What it went by (green: helped, orange: hindered" + (
-                ", line: attention)" if each.attention is not None else ")"
-            )
+            line = ", line: attention" if each.attention is not None else ""
+            what = f"What it went by: green helped, orange hindered{line}"
             cards.append(_card("third", what, draw(f"{name}-explained-{number}", figure)))
     elif subject.curves("loss").size:
         cards.append(_card("wide", "Learning", draw(f"{name}-learning", plots.learning_curves(subject))))

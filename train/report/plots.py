@@ -85,9 +85,8 @@ def confusion_matrix(subject: Subject) -> Figure:
     """Rows are true classes; colour is the share of the row, the number is the count."""
     counts = np.array(subject.metrics["confusion"], dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
-    size = 1.6 + 0.48 * len(counts)
-    figure, axes = _axes(size + 0.6, size)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure, axes = _axes(5.0, 1.2 + 0.42 * len(counts))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), share in np.ndenumerate(shares):
         if counts[row, column]:
             colour = "white" if share > 0.55 else INK
@@ -122,6 +121,7 @@ def speakers(subject: Subject) -> Figure:
     axes.axvline(subject.metrics["wa"], color=ORANGE, linewidth=1.4)
     axes.set_yticks(range(len(parts)), [f"{name}  ({part['utterances']})" for name, part in parts], color=INK)
     axes.tick_params(axis="y", labelsize=8 if len(parts) < 30 else 6)
+    axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel("share right, 95 % interval", color=MUTED, fontsize=9)
     return figure
@@ -134,14 +134,14 @@ def reliability(subject: Subject, n_bins: int = 10) -> Figure:
     confidence = subject.scores.max(axis=1)
     right = subject.scores.argmax(axis=1) == subject.true
     bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
-    figure, axes = _axes(3.7, 3.1)
+    figure, axes = _axes(5.0, 3.1)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
     for index in np.unique(bins):
         own = bins == index
         size = 30 + 500 * own.mean()
         axes.scatter(confidence[own].mean(), right[own].mean(), s=size, color=BLUE, alpha=0.75, linewidths=0)
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, 1.04)
     axes.grid(color=GRID)
     axes.set_xlabel("confidence", color=MUTED, fontsize=9)
     axes.set_ylabel("share right", color=MUTED, fontsize=9)
@@ -155,7 +155,7 @@ def spectrogram(
 
     ``importance`` [stretches] is how much the score falls without the stretch; ``attention`` [steps] or None.
     """
-    figure = Figure(figsize=(4.4, 2.9), layout="constrained")
+    figure = Figure(figsize=(3.5, 2.7), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [1, 2.6]})
     shown_s = len(log_mel) * hop_s
     edges = np.linspace(0, duration_s, len(importance) + 1)
