@@ -113,7 +113,14 @@ def make_microphone(
 class Service:
     """``edge-ser daemon`` as a process, with a notification socket as systemd would give it."""
 
-    def __init__(self, folder: Path, *arguments: str, watchdog_s: float = 0, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        watchdog_s: float = 0,
+        python: str = sys.executable,
+        **environment: str,
+    ) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = folder / f"notify-{time.monotonic_ns()}"
         self.socket.bind(str(address))
@@ -126,7 +133,7 @@ class Service:
             environment |= {"WATCHDOG_USEC": str(int(watchdog_s * 1e6))}
         with self.output.open("wb") as out, self.errors.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "edge_ser", "daemon", "--json", *arguments],
+                [python, "-m", "edge_ser", "daemon", "--json", *arguments],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, **environment},
             )  # fmt: skip
 
