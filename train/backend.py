@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+THREADS = 1  # with one, the order of additions is fixed, so equal seeds give equal weights
 
-def configure(threads: int = 1) -> None:
-    """One deterministic set-up for every process that trains: quiet, TensorFlow by default, ``threads`` per
-    operation.
 
-    With one thread the order of additions is fixed, so equal seeds give equal weights. A GPU is used when
-    there is one;
-    ``KERAS_BACKEND`` may name jax or torch.
+@functools.cache
+def configure() -> None:
+    """One deterministic set-up for every process that trains: quiet, TensorFlow unless ``KERAS_BACKEND`` is jax or
+    torch, a GPU when there is one. Only the first call in a process does anything.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
+    os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(THREADS))
     if os.environ["KERAS_BACKEND"] == "tensorflow":
         with _quiet():
             import tensorflow
 
         try:
-            tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+            tensorflow.config.threading.set_intra_op_parallelism_threads(THREADS)
             tensorflow.config.threading.set_inter_op_parallelism_threads(1)
         except RuntimeError:
             pass  # already running in this process, with the settings it started with

@@ -82,8 +82,7 @@ def write_results() -> Path:
     for system in listing["systems"].values():
         parts.append(f"## {system['title']}\n")
         published = _published(system["recipes"])
-        if published:
-            parts.append(published)
+        parts.append(published or "No published figure of this system could be had here.\n")
         rows = [
             json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
             for name, run in listing["runs"].items()

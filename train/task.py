@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from train.backend import configure
 from train.utterance import Utterance
-
-WITHOUT_KERAS = ("opensmile_svm",)
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,6 @@ def run_task(task: Task, quiet: bool = True) -> str:
     folder = Path(task.folder)
     if (folder / "run.json").is_file():
         return task.folder
-    prepare(task.recipe)
     from train.models import architecture
     from train.recipe import recipe_from_dict
 
@@ -49,9 +45,3 @@ def run_task(task: Task, quiet: bool = True) -> str:
         from train.fit import fit as train
     train(recipe, task.train, task.held_out, Path(task.root), folder, task.seed, task.command, quiet)
     return task.folder
-
-
-def prepare(recipe: dict[str, Any]) -> None:
-    """Set up Keras unless the recipe does without: openSMILE crashes in a process that TensorFlow is in."""
-    if recipe["model"]["architecture"] not in WITHOUT_KERAS:
-        configure()

@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from edge_ser.errors import ConfigError
+from train.backend import configure
 from train.naming import nearest
 
 ARCHITECTURES = {
@@ -41,6 +42,7 @@ ARCHITECTURES = {
     "segment_dnn": "train.models.segment_dnn",
     "opensmile_svm": "train.models.opensmile_svm",
 }
+WITHOUT_KERAS = ("opensmile_svm",)  # openSMILE crashes in a process that has loaded TensorFlow
 HEADS = ("gender", "intensity", "valence", "arousal", "dominance")
 
 
@@ -59,6 +61,8 @@ def architecture(name: str) -> ModuleType:
     if name not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ConfigError(f"no architecture {name!r}{nearest(name, ARCHITECTURES)} (there are: {known})")
+    if name not in WITHOUT_KERAS:
+        configure()
     return importlib.import_module(ARCHITECTURES[name])
 
 
