@@ -8,7 +8,7 @@ FILE   ?= $(firstword $(wildcard /usr/share/sounds/alsa/Front_Center.wav) tests/
 
 SOURCES := setup.py pyproject.toml $(wildcard native/*.pyx native/src/* native/include/*)
 
-.PHONY: run test test-long lint wheels test-arm clean
+.PHONY: run test test-long lint wheels test-arm install-service clean
 
 run: $(VENV)/run
 	@$(BIN)/edge-ser classify "$(FILE)"
@@ -54,6 +54,19 @@ test-arm: $(VENV)/wheels
 	    EDGE_SER_TEST_ARM=1 $(BIN)/python -m pytest tests/arm; \
 	elif [ "$$CI" = true ]; then exit 1; \
 	else echo "test-arm: skipped"; fi
+
+# The service of docs/raspberry-pi.md, with sudo: a venv of its own, the unit, and a configuration unless there is one.
+OPT := $(DESTDIR)/opt/edge-ser
+install-service:
+	@PYTHON="$(PYTHON)" sh packaging/require service
+	test -x $(OPT)/bin/pip || $(PYTHON) -m venv $(OPT)
+	$(OPT)/bin/pip install --quiet --disable-pip-version-check '.[daemon]'
+	test -e $(DESTDIR)/etc/edge-ser.toml || install -D -m 644 packaging/edge-ser.toml $(DESTDIR)/etc/edge-ser.toml
+	install -D -m 644 packaging/edge-ser.service $(DESTDIR)/etc/systemd/system/edge-ser.service
+	install -D -m 644 docs/raspberry-pi.md $(DESTDIR)/usr/local/share/doc/edge-ser/raspberry-pi.md
+	$(OPT)/bin/edge-ser daemon --config $(DESTDIR)/etc/edge-ser.toml --check-config
+	test -n "$(DESTDIR)" || systemctl daemon-reload
+	@echo "now: sudo systemctl enable --now edge-ser; journalctl -fu edge-ser"
 
 clean:
 	rm -rf build dist arm native/build *.egg-info edge_ser/*.so native/_native.c
