@@ -12,7 +12,7 @@ THREADS = 1  # with one, the order of additions is fixed, so equal seeds give eq
 
 @functools.cache
 def configure() -> None:
-    """One deterministic set-up for every process that trains: quiet, TensorFlow unless ``KERAS_BACKEND`` is jax or
+    """One set-up for all processes that train: quiet, TensorFlow unless ``KERAS_BACKEND`` says jax or
     torch, a GPU when there is one. Only the first call in a process does anything.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
