@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from arm_counting import count
@@ -32,13 +33,13 @@ Counts = dict[str, dict[str, int]]  # cpu -> stage -> instructions of a unit
 
 
 def measure(cpus: list[str]) -> Counts:
-    """Counts every stage on every processor."""
-    counts: Counts = {}
-    for cpu in cpus:
-        counts[cpu] = {}
-        for folder, suites in RUNS.items():
-            for stage in count("arm64", cpu, folder, suites).stages:
-                counts[cpu][stage.name] = stage.per_unit
+    """Counts every stage on every processor, two emulators at a time."""
+    jobs = [("arm64", cpu, folder, suites) for cpu in cpus for folder, suites in RUNS.items()]
+    with ThreadPoolExecutor(2) as pool:
+        sessions = list(pool.map(lambda job: count(*job), jobs))
+    counts: Counts = {cpu: {} for cpu in cpus}
+    for (_, cpu, _, _), session in zip(jobs, sessions, strict=True):
+        counts[cpu] |= {stage.name: stage.per_unit for stage in session.stages}
     return counts
 
 
