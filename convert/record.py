@@ -10,6 +10,7 @@ from typing import Any
 
 from convert.compiler import Compiled, Options
 from convert.data import Source
+from convert.reference import reference
 from convert.run import Run
 from train.utterance import Utterance
 
@@ -65,6 +66,7 @@ def build_record(
             "scale": compiled.input.scale,
             "zero_point": compiled.input.zero_point,
         },
+        "reference": reference(source, run.train),
         "window": {
             "length_s": source.length_s or STEP_LENGTH_S,
             "hop_s": source.hop_s or round(hop_s, 6),
