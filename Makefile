@@ -51,7 +51,7 @@ test-arm: $(VENV)/wheels
 	@if sh packaging/require arm; then \
 	    $(BIN)/python packaging/wheels.py aarch64 armv7l && \
 	    $(BIN)/python packaging/arm_root.py host && \
-	    EDGE_SER_TEST_ARM=1 $(BIN)/python -m pytest tests/arm; \
+	    EDGE_SER_TEST_ARM=1 $(BIN)/python -m pytest --confcutdir=tests/arm tests/arm; \
 	elif [ "$$CI" = true ]; then exit 1; \
 	else echo "test-arm: skipped"; fi
 
