@@ -20,7 +20,8 @@ def write_card(record: Mapping[str, Any]) -> str:
     if "calibration" in evaluation:
         parts.append(_confidence(evaluation["calibration"]))
     if parity:
-        parts.append(_parity(parity))
+        checks = [evaluation[key] for key in ("folds_parity", "parity") if key in evaluation]
+        parts.append("## Float against int8\n\n" + "\n\n".join(map(_parity, checks)))
     if evaluation.get("measured"):
         parts.append(_measured(evaluation["measured"]))
     parts += [_training(record["training"]), _provenance(record)]
@@ -138,7 +139,6 @@ def _confidence(calibration: Mapping[str, Any]) -> str:
 
 def _parity(parity: Mapping[str, Any]) -> str:
     lines = [
-        "## Float against int8",
         f"On {parity['on']}: labels agree on {_percent(parity['label_agreement'])} of "
         f"{parity['utterances']} utterances, "
         f"UAR {_percent(parity['uar']['float'])} → {_percent(parity['uar']['int8'])}, worst logit difference "

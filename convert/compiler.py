@@ -12,18 +12,22 @@ import numpy.typing as npt
 
 from convert.calibration import best_range
 from convert.graphs import build_graph
-from convert.integers import Quant, quant_of_range, quantise
+from convert.integers import Quant, quantise
+from convert.interpret import run_graph
 from convert.ir import Float, Graph
 from convert.lower import WEIGHTED, Lowering
-from convert.observe import observe
+from convert.observe import observe, run_float
 from convert.recurrent import Precision
 from convert.widen import widen
 from edge_ser.errors import ConfigError
 
-# Strangers' logits lie outside of the range seen in calibration; and with steps this wide what two
-# interpreters round differently on the way (up to 2 steps of the range as measured) comes out as at most 1.
-# It costs no accuracy.
+# Strangers' logits lie outside of the range seen in calibration.
 OUTPUT_HEADROOM = 1.5
+# An output step finer than the graph's own rounding noise says nothing; and two interpreters, which round
+# differently on the way, then differ by more than one. So the step is at least this many times the noise
+# (rms); more in step form, where errors of one step reach the next, and where decisions average many outputs.
+NOISE_STEPS = {"window": 2.0, "step": 3.0}
+NOISE_SEQUENCES = 24
 LOOPS_FROM = 5  # frames from which a loop in the graph is smaller than copies of the cell
 
 
@@ -35,6 +39,7 @@ class Options:
 
     frames: int
     step: bool
+    classes: int | None = None  # outputs to keep; None: all
     precision: Precision = field(default_factory=Precision)
     int16_activations: bool = False
     loops_from: int = LOOPS_FROM
@@ -51,6 +56,7 @@ class Compiled:
 
     flatbuffer: bytes
     frames: int
+    classes: int
     input: Quant
     output: Quant
     states: list[dict[str, Any]]
@@ -71,7 +77,9 @@ def compile_model(model: Any, calibration: Float, options: Options) -> Compiled:
 
     Raises ModelError naming the layer that has no integer form.
     """
-    graph = build_graph(model, options.frames, options.step, precision=options.precision)
+    graph = build_graph(
+        model, options.frames, options.step, precision=options.precision, classes=options.classes
+    )
     return compile_graph(graph, calibration, options)
 
 
@@ -87,19 +95,37 @@ def compile_graph(graph: Graph, calibration: Float, options: Options) -> Compile
     graph.outputs[0].high *= OUTPUT_HEADROOM
     if options.int16_activations:
         widen(graph)
+    compiled = _lower(graph, options)
+    noise = _noise(graph, compiled, calibration[:: len(calibration) // NOISE_SEQUENCES + 1])
+    factor = NOISE_STEPS["step" if options.step else "window"] * noise / compiled.output.scale
+    if factor > 1:
+        graph.outputs[0].low *= factor
+        graph.outputs[0].high *= factor
+        compiled = _lower(graph, options)
+    return compiled
+
+
+def _lower(graph: Graph, options: Options) -> Compiled:
     lowering = Lowering(graph, options.loops_from)
     flatbuffer = lowering.run()
-    output = lowering.quants[graph.outputs[0]]
     return Compiled(
         flatbuffer,
         options.frames,
-        quant_of_range(low, high),
-        output,
+        graph.outputs[0].shape[1],
+        lowering.quants[graph.inputs[0]],
+        lowering.quants[graph.outputs[0]],
         _states(graph, lowering),
         sorted(lowering.writer.kinds),
         _weight_bytes(graph),
         _multiply_adds(graph),
     )
+
+
+def _noise(graph: Graph, compiled: Compiled, sequences: Float) -> float:
+    """Root mean square difference of int8 and float outputs of single runs."""
+    codes = run_graph(compiled.flatbuffer, [compiled.quantise(sequence) for sequence in sequences])
+    ints = np.stack([compiled.logits(rows) for rows in codes])
+    return float(np.sqrt(np.mean((ints - run_float(graph, sequences)) ** 2)))
 
 
 def _states(graph: Graph, lowering: Lowering) -> list[dict[str, Any]]:

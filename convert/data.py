@@ -10,7 +10,7 @@ import numpy as np
 
 from convert.ir import Float
 from convert.run import Run
-from edge_ser.errors import ConfigError
+from edge_ser.errors import ConfigError, ModelError
 from train.features import Extractor
 from train.recipe import recipe_from_dict
 from train.utterance import Utterance
@@ -41,22 +41,29 @@ class Source:
 
     def __init__(self, run: Run, root: Path, window_s: float | None = None) -> None:
         recipe = recipe_from_dict(run.record["recipe"], str(run.folder / "run.json"))
+        cut = recipe.input.cut
         self.length_s: float | None = run.record["window"]["length_s"]
         self.hop_s: float | None = run.record["window"]["hop_s"]
         if run.step:
             self.length_s = self.hop_s = None
-        elif recipe.input.cut == "whole":
+        elif cut == "whole":
             self.length_s = window_s or 3.0
             self.hop_s = self.length_s / 2
-            recipe = replace(
-                recipe, input=replace(recipe.input, cut="window", length_s=self.length_s, hop_s=self.hop_s)
-            )
         elif window_s is not None:
             raise ConfigError(
                 f"--window-s: {run.folder} was trained on windows of {self.length_s} s; leave it out"
             )
+        if self.length_s is not None and self.hop_s is not None:  # the device cuts audio, not features
+            as_heard = replace(recipe.input, cut="window", length_s=self.length_s, hop_s=self.hop_s)
+            recipe = replace(recipe, input=as_heard)
         self.extractor = Extractor(recipe, root)
         self.frames: int | None = self.extractor.frames
+        if cut == "segment" and self.frames != run.record["input"]["frames"]:
+            raise ModelError(
+                f"{run.folder}: {self.length_s} s of audio give {self.frames} frames where the model takes "
+                f"{run.record['input']['frames']}; train with a front end that cuts frames inside the audio "
+                f"(snip)"
+            )
         self.root = root
         self.mean, self.std = run.mean, run.std
 

@@ -19,11 +19,17 @@ from edge_ser.errors import ModelError
 
 
 def build_graph(
-    model: Any, frames: int, step: bool, head: str = "emotion", precision: Precision | None = None
+    model: Any,
+    frames: int,
+    step: bool,
+    head: str = "emotion",
+    precision: Precision | None = None,
+    classes: int | None = None,
 ) -> Graph:
     """The graph of ``model`` over ``frames`` frames: a whole window, or one chunk if ``step``.
 
-    Of several outputs, the one named ``head`` is kept. Raises ModelError naming the layer that cannot be
+    Of several outputs, the one named ``head`` is kept, and of that the first ``classes`` (a class "silence",
+    which training may add behind the labels, is left out). Raises ModelError naming the layer that cannot be
     converted.
     """
     walk = Walk(step, precision or Precision(), {**HANDLERS, **CONVOLUTIONS})
@@ -32,6 +38,12 @@ def build_graph(
     output = outputs[head] if isinstance(outputs, dict) else outputs
     if not isinstance(output, Value):
         raise ModelError(f"the model has several outputs and none is named {head!r}")
+    if classes is not None and output.shape[1] < classes:
+        raise ModelError(
+            f"the model has {output.shape[1]} outputs for {classes} labels; train the recipe again"
+        )
+    if classes is not None and output.shape[1] > classes:
+        output = walk.graph.op("SLICE", [output], (1, classes), begin=[0, 0], size=[1, classes])
     walk.graph.outputs = [output]
     _drop_unused(walk.graph)
     fold(walk.graph)

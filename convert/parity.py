@@ -41,7 +41,8 @@ def measure_logits(model: Any, compiled: Compiled, inputs: Inputs, step: bool) -
     for features in inputs.features:
         whole = features[: len(features) // compiled.frames * compiled.frames] if step else features
         outputs = model(whole[np.newaxis], training=False)
-        floats.append(np.asarray(outputs["emotion"] if isinstance(outputs, dict) else outputs, np.float32)[0])
+        logits = outputs["emotion"] if isinstance(outputs, dict) else outputs
+        floats.append(np.asarray(logits, np.float32)[0, : compiled.classes])
     codes = run_graph(compiled.flatbuffer, [compiled.quantise(features) for features in inputs.features])
     ints = [compiled.logits(rows).mean(axis=0) for rows in codes]
     return Logits(np.stack(floats), np.stack(ints))

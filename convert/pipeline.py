@@ -124,7 +124,7 @@ def _options(run: Run, source: Source, model: Any, settings: Settings) -> Option
     else:
         assert source.frames is not None
         frames = source.frames
-    return Options(frames, run.step, settings.precision, settings.int16_activations)
+    return Options(frames, run.step, len(run.labels), settings.precision, settings.int16_activations)
 
 
 def _stride(model: Any) -> int:
