@@ -14,7 +14,8 @@ from struct import unpack_from
 from typing import NamedTuple
 
 from edge_ser.flatbuffer import Flatbuffer, Table
-from edge_ser.graph_ops import KINDS, Kind, check_loop, check_operands, check_options
+from edge_ser.graph_ops import KINDS, Kind, check_loop, check_operands, check_options, check_scales
+from edge_ser.graph_shapes import check_shapes
 
 TYPES = {2: "int32", 4: "int64", 6: "bool", 7: "int16", 9: "int8"}
 TYPE_BYTES = {"int32": 4, "int64": 8, "bool": 1, "int16": 2, "int8": 1}
@@ -88,7 +89,7 @@ def read_graph(data: bytes, name: str) -> Graph:
     arena = sum(_size(t) for part in parts for t in part.tensors if t.values is None)
     model.check(arena <= MAX_ARENA_BYTES, f"needs {arena >> 20} MiB of working memory")
     used: set[str] = set()
-    for index in range(len(parts)):
+    for index in reversed(range(len(parts))):  # bodies come after their loops and must be sound before them
         used |= _check_operators(parts, index)
     for signature in model.tables(7, "signature"):
         _check_signature(signature, parts)
@@ -208,7 +209,10 @@ def _check_operators(parts: Sequence[Part], index: int) -> set[str]:
         outputs = [part.tensors[i] for i in operator.outputs]
         options = op.table(4, f"{op.path}'s options") if op.scalar(3, "B") else None
         check_options(operator.kind.name, op, options, len(outputs))
-        check_operands(operator.kind.name, op, inputs, outputs)
+        check_operands(operator.kind.name, op, inputs)
+        given = [tensor for tensor in inputs if tensor is not None]
+        check_shapes(operator.kind.name, op, options, given, outputs)
+        check_scales(operator.kind.name, op, given, outputs)
         if operator.kind.name == "WHILE" and options is not None:
             bodies = options.scalar(0, "i"), options.scalar(1, "i")
             op.check(all(index < body < len(parts) for body in bodies), "has no body")

@@ -71,9 +71,11 @@ HOW = {
 }
 MAX_STEP = 1 << 12  # strides, dilations, pooling windows
 MAX_TURNS = 1 << 16  # of a loop
+MIN_SCALE, MAX_SCALE = 1e-7, 1e4  # of computed tensors: int16 needs 1e-5, logits 0.1
+MAX_RATIO = 2.0**24
 
 
-def check_operands(name: str, op: Table, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
+def check_operands(name: str, op: Table, inputs: Sequence[Tensor | None]) -> None:
     """Ranks, constants and channel counts of one operation; raises ModelError through ``op``."""
     first = inputs[0]
     for place, tensor in enumerate(inputs):
@@ -87,10 +89,8 @@ def check_operands(name: str, op: Table, inputs: Sequence[Tensor | None], output
         _check_weights(name, op, inputs)
     elif name in WINDOWED:
         op.check(first is not None and len(first.shape) == 4, "needs four dimensions")
-    elif name == "RESHAPE":
-        op.check(first is not None and prod(first.shape) == prod(outputs[0].shape), "changes the size")
     if name in HOW and first is not None and len(inputs) > 1:
-        _check_positions(name, op, [tensor for tensor in inputs if tensor is not None], outputs)
+        _check_positions(name, op, [tensor for tensor in inputs if tensor is not None])
 
 
 def _check_weights(name: str, op: Table, inputs: Sequence[Tensor | None]) -> None:
@@ -113,7 +113,7 @@ def _check_weights(name: str, op: Table, inputs: Sequence[Tensor | None]) -> Non
         op.check(prod(x.shape) % weights.shape[1] == 0, "has weights of another depth")
 
 
-def _check_positions(name: str, op: Table, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+def _check_positions(name: str, op: Table, inputs: Sequence[Tensor]) -> None:
     x = inputs[1] if name == "SPLIT" else inputs[0]
     rank = len(x.shape)
     values = [inputs[place].values or () for place in HOW[name]]
@@ -134,9 +134,18 @@ def _check_positions(name: str, op: Table, inputs: Sequence[Tensor], outputs: Se
         for b, n, d in zip(begin, size, x.shape, strict=False):
             good = good and b >= 0 and n >= -1 and b + max(n, 1) <= d
         op.check(good, "reaches outside of its input")
-    elif name == "RESHAPE":
-        good = tuple(values[0]) == outputs[0].shape or -1 in values[0]
-        op.check(good, "disagrees with its output")
+
+
+def check_scales(name: str, op: Table, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+    """Kernels turn ratios of scales into shifts of 32-bit integers, and some end the process beyond that."""
+    computed = [tensor for tensor in (*inputs, *outputs) if tensor.values is None and tensor.scale]
+    for tensor in computed:
+        op.check(MIN_SCALE <= tensor.scale[0] <= MAX_SCALE, f"has an activation of scale {tensor.scale[0]:g}")
+    given = [max(tensor.scale) for tensor in inputs[:2] if tensor.scale]
+    made = [tensor.scale[0] for tensor in outputs if tensor.scale]
+    if given and made:
+        ratio = (prod(given) if name in WEIGHTED or name == "MUL" else max(given)) / min(made)
+        op.check(ratio <= MAX_RATIO, f"scales by {ratio:g}")
 
 
 def check_options(name: str, op: Table, options: Table | None, n_outputs: int) -> None:
