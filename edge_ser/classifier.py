@@ -36,16 +36,26 @@ class Classifier:
     """
 
     def __init__(
-        self, model: str | os.PathLike[str] | Model | None = None, runtime: str | None = None
+        self,
+        model: str | os.PathLike[str] | Model | None = None,
+        runtime: str | None = None,
+        profile: str | os.PathLike[str] | None = None,
     ) -> None:
         """``model``: path, name of a shipped model, loaded Model, or None for the default; ModelError if it
         is bad.
 
         ``runtime``: ai_edge_litert, tflite_runtime or tensorflow; None takes the first that is installed.
+        ``profile``: file of edge-ser enroll, for the voice and the room that are to be heard.
         """
         self.model = model if isinstance(model, Model) else Model.load(model)
         self.labels = list(self.model.labels)
         self.engine = Engine(self.model, runtime)
+        self.profile = profile
+        if profile is not None:
+            from edge_ser.adaptation import Adaptation
+            from edge_ser.profile import Profile
+
+            self.engine.adapt(Adaptation(self.model, Profile.load(Path(profile)), learn=False).shift())
 
     def classify(
         self,

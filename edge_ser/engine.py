@@ -30,11 +30,25 @@ class Engine:
         self._frontend = Frontend(model.frontend)
         output = model.record["output"]
         self._output_scale, self._output_zero_point = np.float32(output["scale"]), output["zero_point"]
+        self._offset = model.input_offset
+        self._silence: NDArray[np.int8] | None = None  # a frame of it, where it differs from adapted sound
         self._padded = np.zeros(model.window_samples, np.float32)
         self._states = model.zero_states()
         self._waiting = np.zeros((0, model.n_features), np.float32)
         self._samples = 0
         self._chunks_made = 0
+
+    def adapt(self, shift: Float32) -> None:
+        """Subtract ``shift`` [features] from every frame of sound from now on (edge_ser.adaptation).
+
+        The silence that completes a short window is left as it is.
+        """
+        model = self.model
+        self._offset = (model.input_offset - shift * model.input_scale).astype(np.float32)
+        if self._silence is None:
+            silence = Frontend(model.frontend).process(np.zeros(model.window_samples, np.float32))[0]
+            codes = np.rint(silence * model.input_scale + model.input_offset)
+            self._silence = np.clip(codes, -128, 127).astype(np.int8)
 
     def window(self, samples: Float32) -> Float32:
         """Logits [classes] of at most ``model.window_samples`` samples at the model's rate; silence follows
@@ -42,9 +56,9 @@ class Engine:
         """
         model = self.model
         # The front end quantises straight into the interpreter's memory; the view must not outlive this line.
-        self._frontend.process_int8(
-            self._window(samples), model.input_scale, model.input_offset, self._input()
-        )
+        self._frontend.process_int8(self._window(samples), model.input_scale, self._offset, self._input())
+        if self._silence is not None:
+            self._input()[-(-len(samples) // model.frontend.hop_length) :] = self._silence
         self.runtime.invoke()
         return self._logits(self.runtime.output(0))
 
@@ -72,9 +86,9 @@ class Engine:
         model = self.model
         if model.form == "window":
             codes: NDArray[np.int8] = np.zeros((1, model.frames, model.n_features), np.int8)
-            self._frontend.process_int8(
-                self._window(samples), model.input_scale, model.input_offset, codes[0]
-            )
+            self._frontend.process_int8(self._window(samples), model.input_scale, self._offset, codes[0])
+            if self._silence is not None:
+                codes[0, -(-len(samples) // model.frontend.hop_length) :] = self._silence
             return codes
         self.reset()
         codes = np.concatenate([self._chunks(samples), self._last_chunks()])
@@ -125,7 +139,7 @@ class Engine:
         whole = len(features) - len(features) % n
         self._waiting = features[whole:]
         self._chunks_made += whole // n
-        codes = np.rint(features[:whole] * model.input_scale + model.input_offset)
+        codes = np.rint(features[:whole] * model.input_scale + self._offset)
         chunks: NDArray[np.int8] = np.clip(codes, -128, 127).astype(np.int8)
         return chunks.reshape(-1, n, model.n_features)
 

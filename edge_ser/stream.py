@@ -19,6 +19,7 @@ from edge_ser.scoring import make_scorer
 from edge_ser.vad import LOWEST_DB, SPAN, Span, SpeechDetector, voice_detector
 
 if TYPE_CHECKING:
+    from edge_ser.adaptation import Adaptation
     from edge_ser.classifier import Classifier
 
 BEFORE_ONSET_S = 0.2  # soft beginnings are below the gate
@@ -29,9 +30,10 @@ CALM_HOPS = 10  # without backlog, before a widened hop is narrowed
 class Stream:
     """``feed`` mono float32 blocks (±1.0, the model's rate) of any length; it returns what happened.
 
-    ``hop_s``: seconds between decisions. ``smoothing_s``, ``margin``, ``uncertain_below``: see ``Decision``;
-    the last is the model's own threshold when None. ``min_speech_s``: speech before a first decision.
-    ``hangover_s``: silence that ends an utterance. ``vad``: auto, silero or energy. One thread only.
+    ``hop_s``: seconds between decisions. ``smoothing_s``, ``margin``, ``uncertain_below``: see
+    ``Decision``; the last is the model's own threshold when None. ``min_speech_s``: speech before a first
+    decision. ``hangover_s``: silence that ends an utterance. ``vad``: auto, silero or energy.
+    ``adaptation`` follows the voice and the room, and is asked before each window. One thread only.
     """
 
     def __init__(
@@ -45,12 +47,15 @@ class Stream:
         min_speech_s: float = 0.8,
         hangover_s: float = 0.8,
         vad: str = "auto",
+        adaptation: Adaptation | None = None,
     ) -> None:
         model = classifier.model
         self.rate_hz = model.rate_hz
         self.window_s = model.length_s
         self._labels = classifier.labels
+        self._engine = classifier.engine
         self._scorer = make_scorer(classifier.engine)
+        self._adaptation = adaptation
         if not 0.1 <= hop_s <= self.window_s:
             raise ConfigError(f"hop of {hop_s} s: choose 0.1 to {self.window_s} s, the model's window")
         if min_speech_s > self.window_s or min(min_speech_s, hangover_s, smoothing_s, margin) < 0:
@@ -163,6 +168,9 @@ class Stream:
     def _score(self, begin: int, end: int) -> list[Event]:
         self.scored += 1
         previous = self.decision.label
+        if self._adaptation is not None:
+            self._engine.adapt(self._adaptation.shift())
+            self._adaptation.hear(self._audio.between(max(self._scored[1], begin), end))
         probabilities = self._scorer.score(self._audio.between, begin, end)
         changed = self.decision.hear(probabilities, (end - self._scored[1]) / self.rate_hz)
         self._scored = begin, end

@@ -17,6 +17,7 @@ COMMANDS = {
     "listen": "microphone in the terminal, live",
     "daemon": "listen as a service: configuration file, MQTT, systemd",
     "devices": "microphones, by name",
+    "enroll": "learn a speaker and a room, to recognise them better",
     "bench": "how long a model takes on this machine",
     "info": "what is in a model file",
 }

@@ -45,6 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--cluster", metavar="ADDRESS", help="work on a Dask cluster, HOST:PORT of its scheduler"
     )
+    parser.add_argument("--profile", metavar="FILE", help="speaker and room, from edge-ser enroll")
     parser.add_argument("--runtime", help="ai_edge_litert, tflite_runtime or tensorflow")
 
 
@@ -54,10 +55,14 @@ def run(arguments: Namespace) -> int:
         print("edge-ser classify: --raw and --rate go together", file=sys.stderr)
         return 2
     from edge_ser.classifier import Classifier
+
+    if arguments.profile and arguments.cluster:
+        print("edge-ser classify: --profile and --cluster do not go together", file=sys.stderr)
+        return 2
     from edge_ser.cli.output import make_writer
 
     with quiet_start():
-        classifier = Classifier(arguments.model, arguments.runtime)
+        classifier = Classifier(arguments.model, arguments.runtime, arguments.profile)
     files = list(expand(arguments.inputs))
     writer = make_writer(arguments, files, classifier.labels)
     failed = False

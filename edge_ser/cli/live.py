@@ -20,26 +20,16 @@ from edge_ser.sources import PipeSource, Source
 from edge_ser.systemd import JournalFormatter, RateLimit, to_journal
 
 if TYPE_CHECKING:
+    from edge_ser.adaptation import Adaptation
     from edge_ser.classifier import Classifier
 
 
 def add_live_options(parser: argparse.ArgumentParser) -> None:
     """Every option that both commands take; each is also a key of the daemon's configuration file."""
-    hearing = parser.add_argument_group("hearing")
-    hearing.add_argument("--model", metavar="MODEL", help="model file, or name of a shipped one")
-    hearing.add_argument("--runtime", metavar="NAME", help="ai_edge_litert, tflite_runtime or tensorflow")
-    hearing.add_argument(
-        "--device", metavar="NAME", help="microphone: part of a name, index or ALSA string (edge-ser devices)"
-    )
-    hearing.add_argument(
-        "--rate", type=int, default=16000, metavar="HZ", help="of raw PCM on standard input (16000)"
-    )
-    hearing.add_argument(
-        "--profile", type=Path, metavar="FILE", help="speaker and room, from edge-ser enroll"
-    )
-    hearing.add_argument(
-        "--vad", default="auto", metavar="NAME", help="voice detector: auto, silero or energy (auto)"
-    )
+    add_source_options(parser)
+    parser.add_argument("--runtime", metavar="NAME", help="ai_edge_litert, tflite_runtime or tensorflow")
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="speaker and room, from edge-ser enroll")
+    parser.add_argument("--adapt", action="store_true", help="follow the speakers and the room slowly")
 
     deciding = parser.add_argument_group("deciding")
     deciding.add_argument("--hop-s", type=float, default=0.5, metavar="S", help="between decisions (0.5)")
@@ -84,6 +74,21 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is heard, and by which model."""
+    hearing = parser.add_argument_group("hearing")
+    hearing.add_argument("--model", metavar="MODEL", help="model file, or name of a shipped one")
+    hearing.add_argument(
+        "--device", metavar="NAME", help="microphone: part of a name, index or ALSA string (edge-ser devices)"
+    )
+    hearing.add_argument(
+        "--rate", type=int, default=16000, metavar="HZ", help="of raw PCM on standard input (16000)"
+    )
+    hearing.add_argument(
+        "--vad", default="auto", metavar="NAME", help="voice detector: auto, silero or energy (auto)"
+    )
+
+
 def start_logging(verbose: int) -> None:
     """Messages to standard error: warnings and news, ``-v`` everything; with priorities where the journal
     reads.
@@ -121,8 +126,9 @@ def build_listener(
         min_speech_s=args.min_speech_s,
         hangover_s=args.hangover_s,
         vad=args.vad,
+        adaptation=_adaptation(args, classifier),
     )
-    source = _source(args, stream.rate_hz, 2 * stream.window_s)
+    source = open_source(args, stream.rate_hz, 2 * stream.window_s)
     recorder = None
     if args.record:
         from edge_ser.recording import Recorder
@@ -133,7 +139,20 @@ def build_listener(
     return Listener(source, stream, sinks, heartbeat_s=args.heartbeat_s, tap=recorder, after_work=after_work)
 
 
-def _source(args: argparse.Namespace, rate_hz: int, ring_s: float) -> Source:
+def _adaptation(args: argparse.Namespace, classifier: Classifier) -> Adaptation | None:
+    if not args.adapt and args.profile is None:
+        return None
+    from edge_ser.adaptation import Adaptation
+    from edge_ser.profile import Profile
+
+    profile = Profile.load(args.profile) if args.profile else None
+    return Adaptation(classifier.model, profile, learn=args.adapt)
+
+
+def open_source(args: argparse.Namespace, rate_hz: int, ring_s: float, paced: bool = True) -> Source:
+    """What ``source``, ``device`` and ``rate`` mean: a pipe, a file (in real time if ``paced``) or a
+    microphone.
+    """
     if args.source == "-":
         if not 2000 <= args.rate <= 768000:
             raise ConfigError(f"--rate {args.rate}: 2000 to 768000 Hz")
@@ -142,7 +161,9 @@ def _source(args: argparse.Namespace, rate_hz: int, ring_s: float) -> Source:
         from edge_ser.audio import AudioReader
         from edge_ser.sources import FileSource
 
-        return FileSource(AudioReader(args.source, rate_hz), rate_hz, name=Path(args.source).name)
+        return FileSource(
+            AudioReader(args.source, rate_hz), rate_hz, name=Path(args.source).name, paced=paced
+        )
     from edge_ser.devices import require_pyaudio
     from edge_ser.microphone import Microphone
 

@@ -41,7 +41,10 @@ def _in_threads(
     from collections import deque
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    idle = [first, *(Classifier(first.model, first.engine.runtime.name) for _ in range(jobs - 1))]
+    idle = [
+        first,
+        *(Classifier(first.model, first.engine.runtime.name, first.profile) for _ in range(jobs - 1)),
+    ]
 
     def work(name: str) -> Prediction | AudioError:
         classifier = idle.pop()  # there are as many as threads, and pop and append are atomic

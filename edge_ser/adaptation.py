@@ -1,0 +1,84 @@
+"""Speaker and room: a slow correction of the cepstral mean (docs/daemon.md has the measurement).
+
+A voice and a room colour every frame alike: a constant offset of the cepstrum. The offset of what is heard
+here from the mean of the training voices is subtracted from every frame before it is quantised. Only the
+lowest cepstra are corrected, which hold the colour of the spectrum; the higher ones follow the pitch, whose
+mean is information, and c0 is the level. For mel bands the same correction is made through their cosine
+transform.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ser.errors import ConfigError
+from edge_ser.frontend import Frontend
+
+if TYPE_CHECKING:
+    from edge_ser.model import Model
+    from edge_ser.profile import Profile
+
+Float32 = NDArray[np.float32]
+
+CORRECTED = slice(1, 6)  # cepstra
+PRIOR_S = 60.0  # how much speech the start (a profile, or no offset at all) counts for
+MEMORY_S = 600.0  # of speech; what lies further back fades
+
+
+class Adaptation:
+    """Follows the offset of the voice that is heard; ``shift()`` is what to subtract from each frame.
+
+    ``profile``: where to start. ``learn``: whether ``hear`` changes anything. ``ConfigError`` where the
+    model cannot be adapted or the profile is of another front end.
+    """
+
+    def __init__(self, model: Model, profile: Profile | None = None, learn: bool = True) -> None:
+        options = model.frontend
+        reference = model.record.get("reference")
+        if options.normalize != "none":
+            raise ConfigError(f"{model.name} normalises its features itself; leave --profile and --adapt out")
+        if not reference or "speech" not in reference:
+            raise ConfigError(f"{model.name} does not say where its training voices lie; convert it again")
+        self._frontend = Frontend(options)
+        self._learn = learn
+        self._speech = np.asarray(reference["speech"], np.float64)
+        self._basis = _basis(options.feature, options.n_mels, len(self._speech))
+        self._start = np.zeros(len(self._speech))
+        if profile is not None:
+            self._start = profile.offset(options.as_dict(), reference)
+        self._heard = np.zeros(len(self._speech))
+        self._heard_frames = 0.0
+        self._per_s = options.rate_hz / options.hop_length
+
+    def hear(self, samples: Float32) -> None:
+        """Take speech (float32 at the model's rate), each piece once."""
+        if not self._learn:
+            return
+        frames = self._frontend.process(samples)
+        if not len(frames):
+            return
+        keep = min(1.0, MEMORY_S * self._per_s / (self._heard_frames + len(frames)))
+        self._heard_frames = keep * (self._heard_frames + len(frames))
+        share = len(frames) / max(self._heard_frames, len(frames))
+        self._heard += share * (frames.mean(axis=0) - self._speech - self._heard)
+
+    def shift(self) -> Float32:
+        """The correction, float32 [features]."""
+        prior = PRIOR_S * self._per_s
+        offset = (prior * self._start + self._heard_frames * self._heard) / (prior + self._heard_frames)
+        return (self._basis.T @ (self._basis @ offset)).astype(np.float32)
+
+
+def _basis(feature: str, n_mels: int, n_features: int) -> NDArray[np.float64]:
+    """Rows [corrected cepstra, features]: unit vectors for cepstra, cosines (orthonormal DCT-II) for mel
+    bands.
+    """
+    if feature == "mfcc":
+        return np.eye(n_features)[CORRECTED]
+    k = np.arange(n_mels)[CORRECTED, None]
+    basis = np.zeros((k.size, n_features))
+    basis[:, :n_mels] = np.sqrt(2 / n_mels) * np.cos(np.pi * k * (np.arange(n_mels) + 0.5) / n_mels)
+    return basis

@@ -1,0 +1,68 @@
+"""``edge-ser enroll``: half a minute of plain speech becomes a profile of speaker and room; no sound is
+kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import edge_ser.cli.one_thread  # noqa: F401
+from edge_ser.cli.live import add_source_options, open_source, start_logging
+from edge_ser.errors import AudioError, DeviceError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("profile", type=Path, metavar="PROFILE.json", help="file to write")
+    parser.add_argument(
+        "source", nargs="?", metavar="SOURCE", help='instead of a microphone: a recording, or "-"'
+    )
+    parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of speech (30)")
+    add_source_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Listen until there is enough speech, or the source ends."""
+    import numpy as np
+
+    from edge_ser.frontend import Frontend
+    from edge_ser.model import Model
+    from edge_ser.profile import MIN_SPEECH_S, Profile
+    from edge_ser.vad import SPAN, SpeechDetector, voice_detector
+
+    start_logging(args.verbose)
+    model = Model.load(args.model)
+    frontend = Frontend(model.frontend)
+    detector = SpeechDetector(model.rate_hz, voice_detector(args.vad, model.rate_hz))
+    source = open_source(args, model.rate_hz, ring_s=6.0, paced=False)
+    print("Read something aloud in your usual voice, from where you usually are.", file=sys.stderr)
+    total, frames, speech_s = np.zeros(frontend.n_features), 0, 0.0
+    rest = np.zeros(0, np.float32)
+    try:
+        while speech_s < args.seconds and not source.finished:
+            block = source.read(0.25)
+            if block is None:
+                if source.state != "listening":
+                    raise DeviceError(f"{source.name}: {source.reason}")
+                continue
+            rest = np.concatenate((rest, block.samples))
+            for span in detector.feed(block.samples):
+                sound, rest = rest[:SPAN], rest[SPAN:]
+                if span.speech:
+                    features = frontend.process(sound)
+                    total += features.sum(axis=0, dtype=np.float64)
+                    frames += len(features)
+                    speech_s += SPAN / model.rate_hz
+            print(f"\r{speech_s:4.0f} of {args.seconds:.0f} s of speech", end="", file=sys.stderr, flush=True)
+    finally:
+        source.close()
+        print(file=sys.stderr)
+    if speech_s < MIN_SPEECH_S:
+        raise AudioError(
+            f"{source.name}: only {speech_s:.0f} s of speech, {MIN_SPEECH_S:.0f} s are needed; speak longer"
+        )
+    Profile(model.frontend.as_dict(), total / frames, speech_s).save(args.profile)
+    print(f"{args.profile}: made from {speech_s:.0f} s of speech; no sound was kept. Use it with --profile.")
+    return 0

@@ -1,0 +1,78 @@
+"""A profile: what ``edge-ser enroll`` keeps of half a minute of somebody's speech in this room.
+
+It is statistics of the features only: their mean, and how much speech it was taken from. No sound can be
+made of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ser.errors import ConfigError
+
+MIN_SPEECH_S = 10.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """``mean`` of each feature over ``speech_s`` seconds of speech, by the front end with these options."""
+
+    frontend: dict[str, Any]
+    mean: NDArray[np.float64]
+    speech_s: float
+
+    def save(self, path: Path) -> None:
+        """Write JSON; ``ConfigError`` where that is not possible."""
+        record = {
+            "v": 1,
+            "type": "profile",
+            "speech_s": round(self.speech_s, 2),
+            "mean": [round(float(value), 5) for value in self.mean],
+            "frontend": self.frontend,
+        }
+        try:
+            path.write_text(json.dumps(record, indent=1) + "\n")
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}; choose a place that can be written") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Profile:
+        """Read what ``save`` wrote; ``ConfigError`` says what is wrong."""
+        try:
+            record = json.loads(path.read_text())
+            mean = np.asarray(record["mean"], np.float64)
+            whole = (
+                record["v"] == 1
+                and record["type"] == "profile"
+                and mean.ndim == 1
+                and np.isfinite(mean).all()
+            )
+            if not whole:
+                raise ValueError("other contents")
+            return cls(dict(record["frontend"]), mean, float(record["speech_s"]))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}; make it with edge-ser enroll") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{path}: no profile of edge_ser ({error!r}); make it with edge-ser enroll"
+            ) from error
+
+    def offset(self, frontend: Mapping[str, Any], reference: Mapping[str, Any]) -> NDArray[np.float64]:
+        """Distance of this mean from the training voices', who are asked for plain speech where the model
+        has it.
+        """
+        if dict(frontend) != self.frontend:
+            differing = [key for key, value in frontend.items() if self.frontend.get(key) != value]
+            raise ConfigError(
+                f"the profile is of another front end ({', '.join(differing)}); enroll with this model"
+            )
+        kind = reference.get("neutral", reference["speech"])
+        distance: NDArray[np.float64] = self.mean - np.asarray(kind, np.float64)
+        return distance

@@ -1,0 +1,172 @@
+"""Profiles and slow adaptation: what they change, what they refuse, and that no sound is in them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from live_parts import RATE_HZ
+from numpy.typing import NDArray
+
+from edge_ser.adaptation import MEMORY_S, PRIOR_S, Adaptation
+from edge_ser.classifier import Classifier
+from edge_ser.errors import ConfigError
+from edge_ser.frontend import Frontend, FrontendOptions
+from edge_ser.model import Model
+from edge_ser.profile import Profile
+
+Sound = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model.load()
+
+
+@pytest.fixture
+def sound() -> Sound:
+    """Half a minute of something with the rhythm of speech: noise through a vowel's resonances."""
+    rng = np.random.default_rng(7)
+    noise = rng.normal(0, 1, 30 * RATE_HZ)
+    t = np.arange(len(noise)) / RATE_HZ
+    ring = np.exp(-400 * t[:400]) * np.cos(2 * np.pi * 700 * t[:400])
+    voiced = np.convolve(noise, ring)[: len(noise)] * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * t))
+    return (0.1 * voiced / np.abs(voiced).max()).astype(np.float32)
+
+
+def enrolled(model: Model, sound: Sound) -> Profile:
+    return Profile(model.frontend.as_dict(), Frontend(model.frontend).process(sound).mean(axis=0), 30.0)
+
+
+def test_a_profile_moves_the_mean_of_the_low_cepstra_to_that_of_the_training_voices(
+    model: Model, sound: Sound
+) -> None:
+    profile = enrolled(model, sound)
+    shift = Adaptation(model, profile).shift()
+    neutral = np.array(model.record["reference"]["neutral"])
+    assert profile.mean[1:6] - shift[1:6] == pytest.approx(neutral[1:6], abs=1e-3)
+    assert shift[0] == 0  # the level
+    assert not shift[6:].any()  # the pitch
+
+
+def test_the_offset_is_followed_slowly_and_what_is_long_ago_fades(model: Model, sound: Sound) -> None:
+    adaptation = Adaptation(model)
+    whole = Adaptation(model, None).shift()
+    assert not whole.any()
+    mean = Frontend(model.frontend).process(sound).mean(axis=0)
+    target = (mean - np.array(model.record["reference"]["speech"]))[1:6]
+    adaptation.hear(sound)
+    heard_s = len(sound) / RATE_HZ
+    assert adaptation.shift()[1:6] == pytest.approx(target * heard_s / (heard_s + PRIOR_S), rel=0.01)
+    for _ in range(40):
+        adaptation.hear(sound)
+    assert adaptation.shift()[1:6] == pytest.approx(target * MEMORY_S / (MEMORY_S + PRIOR_S), rel=0.01)
+
+
+def test_without_learning_nothing_is_followed(model: Model, sound: Sound) -> None:
+    adaptation = Adaptation(model, enrolled(model, sound), learn=False)
+    before = adaptation.shift()
+    adaptation.hear(sound)
+    assert np.array_equal(adaptation.shift(), before)
+
+
+def test_only_sound_is_corrected_not_the_silence_behind_it(model: Model) -> None:
+    classifier = Classifier(model)
+    piece = np.random.default_rng(1).normal(0, 0.05, RATE_HZ).astype(np.float32)
+    plain = classifier.engine.features(piece)[0]
+    shift = np.zeros(model.n_features, np.float32)
+    shift[1] = 20.0
+    classifier.engine.adapt(shift)
+    moved = classifier.engine.features(piece)[0]
+    sound_frames = RATE_HZ // model.frontend.hop_length - 4
+    moved_by = 20.0 * float(model.input_scale[1])
+    difference = plain[:sound_frames, 1].astype(float) - moved[:sound_frames, 1]
+    inside = (plain[:sound_frames, 1] < 127) & (moved[:sound_frames, 1] > -128)
+    assert difference[inside] == pytest.approx(moved_by, abs=1.01)
+    assert np.array_equal(plain[:, 2:], moved[:, 2:])
+    assert np.array_equal(plain[sound_frames + 5 :], moved[sound_frames + 5 :])
+
+
+def test_no_shift_changes_no_score(model: Model) -> None:
+    piece = np.random.default_rng(2).normal(0, 0.05, 2 * RATE_HZ).astype(np.float32)
+    plain, adapted = Classifier(model), Classifier(model)
+    adapted.engine.adapt(np.zeros(model.n_features, np.float32))
+    assert adapted.classify(piece) == plain.classify(piece)
+
+
+def test_for_mel_bands_the_correction_is_smooth_along_the_bands() -> None:
+    options = FrontendOptions(feature="log_mel")
+    reference = {"speech": [0.0] * options.n_mels}
+
+    class Bands:
+        name, frontend, record = "bands", options, {"reference": reference}
+
+    profile = Profile(options.as_dict(), np.linspace(-1, 1, options.n_mels), 30.0)
+    shift = Adaptation(Bands(), profile).shift()  # type: ignore[arg-type]
+    assert shift == pytest.approx(np.linspace(-1, 1, options.n_mels), abs=0.15)
+    flat = Profile(options.as_dict(), np.ones(options.n_mels), 30.0)
+    assert Adaptation(Bands(), flat).shift() == pytest.approx(0, abs=1e-6)  # type: ignore[arg-type]
+
+
+def test_enrolling_keeps_statistics_only_and_classifying_takes_them(
+    model: Model, sound: Sound, tmp_path: Path
+) -> None:
+    import soundfile
+
+    soundfile.write(tmp_path / "voice.wav", sound, RATE_HZ)
+    path = tmp_path / "me.json"
+    command = [sys.executable, "-m", "edge_ser"]
+    made = subprocess.run(
+        [*command, "enroll", path, tmp_path / "voice.wav", "--vad", "energy", "--seconds", "20"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    record = json.loads(path.read_text())
+    assert set(record) == {"v", "type", "speech_s", "mean", "frontend"}
+    assert len(record["mean"]) == model.n_features
+    assert 20 <= record["speech_s"] < 21
+    told = subprocess.run(
+        [*command, "classify", "--json", "--profile", path, tmp_path / "voice.wav"],
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stderr
+    scores = json.loads(told.stdout.splitlines()[0])["scores"]
+    expected = Classifier(profile=path).classify(tmp_path / "voice.wav").scores
+    assert scores == pytest.approx(expected, abs=1e-4)
+    assert scores != pytest.approx(Classifier().classify(tmp_path / "voice.wav").scores, abs=1e-3)
+
+
+def test_too_little_speech_makes_no_profile(tmp_path: Path) -> None:
+    import soundfile
+
+    soundfile.write(tmp_path / "quiet.wav", np.zeros(3 * RATE_HZ, np.float32), RATE_HZ)
+    command = [sys.executable, "-m", "edge_ser", "enroll", tmp_path / "me.json", tmp_path / "quiet.wav"]
+    told = subprocess.run(command, capture_output=True, text=True)
+    assert told.returncode == 1
+    assert "only 0 s of speech, 10 s are needed" in told.stderr
+    assert not (tmp_path / "me.json").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"v": 2}', '{"v": 1, "type": "profile", "mean": [NaN]}'])
+def test_what_is_no_profile_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "me.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="no profile of edge_ser"):
+        Profile.load(path)
+    with pytest.raises(ConfigError, match="edge-ser enroll"):
+        Profile.load(tmp_path / "absent.json")
+
+
+def test_a_profile_of_another_front_end_and_a_model_without_reference_are_refused(
+    model: Model, sound: Sound, window_model: Path
+) -> None:
+    other = Profile(FrontendOptions().as_dict(), np.zeros(13), 30.0)
+    with pytest.raises(ConfigError, match="another front end"):
+        Adaptation(model, other)
+    with pytest.raises(ConfigError, match="convert it again"):
+        Adaptation(Model.load(window_model))
