@@ -157,6 +157,14 @@ def _zero_padding(walk: Walk, layer: Any, x: Value) -> Value:
     return padded
 
 
+def _cropping(walk: Walk, layer: Any, x: Value) -> Value:
+    (top, bottom), (left, right) = layer.cropping
+    if walk.step and (top or bottom):
+        raise ModelError(f"layer {layer.name!r}: cutting frames off has no step form; crop the width only")
+    shape = (1, x.shape[1] - top - bottom, x.shape[2] - left - right, x.shape[3])
+    return walk.graph.op("SLICE", [x], shape, begin=[0, top, left, 0], size=list(shape))
+
+
 def _pool(kind: str) -> Any:
     def pool(walk: Walk, layer: Any, x: Value) -> Value:
         one_dimensional = len(x.shape) == 3
@@ -240,6 +248,7 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "SeparableConv2D": _separable,
     "ZeroPadding1D": _zero_padding,
     "ZeroPadding2D": _zero_padding,
+    "Cropping2D": _cropping,
     "MaxPooling1D": _pool("MAX_POOL_2D"),
     "MaxPooling2D": _pool("MAX_POOL_2D"),
     "AveragePooling1D": _pool("AVERAGE_POOL_2D"),

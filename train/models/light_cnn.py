@@ -42,17 +42,21 @@ def _block(x: Any, width: int, kernel: tuple[int, int], l2: float, strides: tupl
     return layers.ReLU()(x)
 
 
-def build(shape: Shape, options: Options) -> keras.Model:
-    """[batch, frames, features] -> logits [batch, classes]."""
-    inputs = keras.Input((shape.frames, shape.features), name="features")
-    x = layers.Reshape((shape.frames, shape.features, 1))(inputs)
+def embedding(plane: Any, options: Options) -> Any:
+    """[batch, frames, features, 1] -> [batch, head]."""
     strides = (options.time_stride, 1)
-    paths = [_block(x, options.stem, kernel, options.l2, strides) for kernel in ((11, 1), (1, 9), (3, 3))]
+    paths = [_block(plane, options.stem, kernel, options.l2, strides) for kernel in ((11, 1), (1, 9), (3, 3))]
     x = layers.Concatenate()([layers.AveragePooling2D((2, 2))(path) for path in paths])
     for width, pool in zip(options.widths, options.pools, strict=True):
         x = _block(x, width, (3, 3), options.l2)
         x = layers.AveragePooling2D(tuple(pool))(x)
     x = _block(x, options.head, (1, 1), options.l2)
     x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(options.dropout)(x)
-    return finish(inputs, x, shape, "light_cnn")
+    return layers.Dropout(options.dropout)(x)
+
+
+def build(shape: Shape, options: Options) -> keras.Model:
+    """[batch, frames, features] -> logits [batch, classes]."""
+    inputs = keras.Input((shape.frames, shape.features), name="features")
+    plane = layers.Reshape((shape.frames, shape.features, 1))(inputs)
+    return finish(inputs, embedding(plane, options), shape, "light_cnn")

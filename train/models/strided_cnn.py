@@ -37,10 +37,8 @@ def _normed(x: Any) -> Any:
     return layers.ReLU()(layers.BatchNormalization()(x))
 
 
-def build(shape: Shape, options: Options) -> keras.Model:
-    """[batch, frames, features] -> logits [batch, classes]."""
-    inputs = keras.Input((shape.frames, shape.features), name="features")
-    plane = layers.Reshape((shape.frames, shape.features, 1))(inputs)
+def embedding(plane: Any, options: Options) -> Any:
+    """[batch, frames, features, 1] -> [batch, head]."""
     paths = [
         _normed(layers.Conv2D(options.stem, kernel, tuple(options.stem_step), "same", use_bias=False)(plane))
         for kernel in KERNELS
@@ -49,5 +47,11 @@ def build(shape: Shape, options: Options) -> keras.Model:
     for width, step in zip(options.widths, options.steps, strict=True):
         x = _normed(layers.Conv2D(width, 3, tuple(step), "same", use_bias=False)(x))
     x = _normed(layers.Conv2D(options.head, 1, use_bias=False)(x))
-    x = layers.Dropout(options.dropout)(layers.GlobalAveragePooling2D()(x))
-    return finish(inputs, x, shape, "strided_cnn")
+    return layers.Dropout(options.dropout)(layers.GlobalAveragePooling2D()(x))
+
+
+def build(shape: Shape, options: Options) -> keras.Model:
+    """[batch, frames, features] -> logits [batch, classes]."""
+    inputs = keras.Input((shape.frames, shape.features), name="features")
+    plane = layers.Reshape((shape.frames, shape.features, 1))(inputs)
+    return finish(inputs, embedding(plane, options), shape, "strided_cnn")
