@@ -23,11 +23,13 @@ static inline float *es_arena_floats(es_arena *arena, size_t n)
     return es_arena_take(arena, n * sizeof(float));
 }
 
+/* n zeros, and zeros up to the next multiple of ES_ALIGNMENT. */
 static inline float *es_arena_zeros(es_arena *arena, size_t n)
 {
+    const size_t start = arena->used;
     float *piece = es_arena_floats(arena, n);
     if (piece)
-        memset(piece, 0, n * sizeof *piece);
+        memset(piece, 0, arena->used - start);
     return piece;
 }
 

@@ -41,7 +41,8 @@ static void fill_tables(es_fft *fft)
         }
     }
     /* Row 0 is real: its imaginary part is set here and never written again. */
-    memset(fft->im, 0, (size_t)n_columns * sizeof(float));
+    for (int32_t f = 0; f < ES_BLOCK; f++)
+        memset(fft->im + f * (n_rows / 2 * n_columns), 0, (size_t)n_columns * sizeof(float));
 }
 
 void es_fft_init(es_fft *fft, int32_t n_fft, int32_t window_length, es_arena *arena)
@@ -55,9 +56,9 @@ void es_fft_init(es_fft *fft, int32_t n_fft, int32_t window_length, es_arena *ar
         .used_rows = rows_taken(n_fft, n_rows, needed),
         .twiddle = es_arena_floats(arena, (size_t)((n_rows - 2) * n_columns)),
         .middle = es_arena_floats(arena, (size_t)(n_columns / 2 * n_columns)),
-        .re = es_arena_floats(arena, (size_t)(n_rows / 2 * n_columns)),
-        .im = es_arena_floats(arena, (size_t)(n_rows / 2 * n_columns)),
-        .middle_row = es_arena_floats(arena, (size_t)n_columns),
+        .re = es_arena_floats(arena, ES_BLOCK * (size_t)(n_rows / 2 * n_columns)),
+        .im = es_arena_floats(arena, ES_BLOCK * (size_t)(n_rows / 2 * n_columns)),
+        .middle_row = es_arena_floats(arena, ES_BLOCK * (size_t)n_columns),
     };
     if (arena->base)
         fill_tables(fft);

@@ -11,10 +11,11 @@
 #include "fft_codelets.h"
 
 static ES_INLINE void pass_down_columns(const es_fft *fft, const int n_rows, const int used_rows, const int n_columns,
-                                        const float *restrict x)
+                                        const float *restrict x, const int f)
 {
     const float *twiddle = fft->twiddle;
-    float *re = fft->re, *im = fft->im, *middle = fft->middle_row;
+    float *re = fft->re + f * (n_rows / 2 * n_columns), *im = fft->im + f * (n_rows / 2 * n_columns);
+    float *middle = fft->middle_row + f * n_columns;
     for (int c = 0; c < n_columns; c += ES_LANES) {
         if (n_rows == 16)
             real_pass_16_16(x + c, n_columns, twiddle + c, re + c, im + c, middle + c);
@@ -27,10 +28,12 @@ static ES_INLINE void pass_down_columns(const es_fft *fft, const int n_rows, con
     }
 }
 
-static ES_INLINE void pass_along_rows(const es_fft *fft, const int n_rows, const int n_columns, float *restrict power)
+static ES_INLINE void pass_along_rows(const es_fft *fft, const int n_rows, const int n_columns, float *restrict power,
+                                      const int f)
 {
     for (int k = 0; k < n_rows / 2; k += ES_LANES) {
-        const float *fft_re = fft->re + k * n_columns, *fft_im = fft->im + k * n_columns;
+        const int first = (f * n_rows / 2 + k) * n_columns;
+        const float *fft_re = fft->re + first, *fft_im = fft->im + first;
         V re[ES_FFT_MAX_COLUMNS], im[ES_FFT_MAX_COLUMNS];
         for (int c = 0; c < n_columns; c += ES_LANES) {
             es_transpose(fft_re + c, n_columns, re + c);
@@ -47,10 +50,11 @@ static ES_INLINE void pass_along_rows(const es_fft *fft, const int n_rows, const
 }
 
 /* Columns c and n_columns - c have opposite cosines and equal sines, which halves the products. */
-static ES_INLINE void middle_row_power(const es_fft *fft, const int n_rows, const int n_columns, float *restrict power)
+static ES_INLINE void middle_row_power(const es_fft *fft, const int n_rows, const int n_columns, float *restrict power,
+                                       const int f)
 {
     const int half = n_columns / 2;
-    const float *restrict y = fft->middle_row, *restrict table = fft->middle;
+    const float *restrict y = fft->middle_row + f * n_columns, *restrict table = fft->middle;
     float with_cosine[ES_FFT_MAX_COLUMNS / 2], with_sine[ES_FFT_MAX_COLUMNS / 2];
     with_cosine[0] = y[0];
     with_sine[0] = y[half];
@@ -71,35 +75,40 @@ static ES_INLINE void middle_row_power(const es_fft *fft, const int n_rows, cons
     }
 }
 
+/* Frame by frame in each pass: by the time a pass needs the results of the one before, they have arrived. */
 static ES_INLINE void fft_power_of(const es_fft *fft, const int n_rows, const int used_rows, const int n_columns,
-                                   const float *x, float *power)
+                                   const int n_frames, const float *x, float *power, ptrdiff_t power_length)
 {
-    pass_down_columns(fft, n_rows, used_rows, n_columns, x);
-    middle_row_power(fft, n_rows, n_columns, power);
-    pass_along_rows(fft, n_rows, n_columns, power);
+    for (int f = 0; f < n_frames; f++)
+        pass_down_columns(fft, n_rows, used_rows, n_columns, x + f * used_rows * n_columns, f);
+    for (int f = 0; f < n_frames; f++) {
+        middle_row_power(fft, n_rows, n_columns, power + f * power_length, f);
+        pass_along_rows(fft, n_rows, n_columns, power + f * power_length, f);
+    }
 }
 
-/* x: used_rows * n_columns samples. power: [n_fft/2 + 1]. */
-static void fft_power(const es_fft *fft, const float *x, float *power)
+/* x: [n_frames][used_rows * n_columns] samples. power: [n_frames][power_length], n_fft/2 + 1 of each are written. */
+static ES_INLINE void fft_power(const es_fft *fft, const int n_frames, const float *x, float *power,
+                                ptrdiff_t power_length)
 {
     switch (fft->n_fft) {
     case 256:
-        fft_power_of(fft, 16, 16, 16, x, power);
+        fft_power_of(fft, 16, 16, 16, n_frames, x, power, power_length);
         break;
     case 512:
         if (fft->used_rows == 25)
-            fft_power_of(fft, 32, 25, 16, x, power);
+            fft_power_of(fft, 32, 25, 16, n_frames, x, power, power_length);
         else
-            fft_power_of(fft, 32, 32, 16, x, power);
+            fft_power_of(fft, 32, 32, 16, n_frames, x, power, power_length);
         break;
     case 1024:
-        fft_power_of(fft, 32, 32, 32, x, power);
+        fft_power_of(fft, 32, 32, 32, n_frames, x, power, power_length);
         break;
     case 2048:
-        fft_power_of(fft, 64, 64, 32, x, power);
+        fft_power_of(fft, 64, 64, 32, n_frames, x, power, power_length);
         break;
     default:
-        fft_power_of(fft, 64, 64, 64, x, power);
+        fft_power_of(fft, 64, 64, 64, n_frames, x, power, power_length);
         break;
     }
 }

@@ -130,7 +130,7 @@ static size_t static_rows(es_frontend *fe, float *rows, size_t max_rows)
 {
     size_t n = frames_available(fe) - fe->n_computed;
     n = n < max_rows ? n : max_rows;
-    n = n < ES_BLOCK ? n : ES_BLOCK;
+    n = n < BUFFER_HOPS ? n : BUFFER_HOPS;
     if (n == 0)
         return 0;
     complete_frames(fe, n);
@@ -212,8 +212,12 @@ void es_finish(es_frontend *fe)
 
 void es_normalize_rows(es_frontend *fe, float *rows, size_t n_frames)
 {
-    if (fe->options.normalize == ES_NORMALIZE_UTTERANCE)
+    if (fe->options.normalize != ES_NORMALIZE_UTTERANCE || n_frames == 0)
+        return;
+    if (fe->options.normalize_variance)
         es_normalize_utterance(&fe->column_sums, rows, n_frames);
+    else
+        fe->spectral.kernel->subtract_mean(rows, n_frames, fe->n_features, fe->column_sums.sum, fe->column_sums.mean);
 }
 
 /* ---- a whole signal ---- */

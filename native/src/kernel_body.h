@@ -259,14 +259,15 @@ static ES_INLINE void rows_of(es_spectral *sp, const float *samples, const int n
     for (int f = 0; f < n_frames; f++)
         mean[f] = sp->remove_dc ? frame_mean(sp, samples + f * sp->hop_length) : 0.0f;
     for (int f = 0; f < n_frames; f++) {
-        float *power = sp->power + f * sp->power_length;
-        energy[f] = prepare_frame(sp, samples + f * sp->hop_length, mean[f], sp->frame);
+        float *frame = sp->frame + f * sp->frame_length;
+        energy[f] = prepare_frame(sp, samples + f * sp->hop_length, mean[f], frame);
         if (sp->energy == ES_ENERGY_WINDOWED)
-            energy[f] = sum_of_squares(sp->frame, sp->frame_length);
-        fft_power(&sp->fft, sp->frame, power);
-        if (sp->energy == ES_ENERGY_SPECTRUM)
-            energy[f] = spectrum_energy(sp, power);
+            energy[f] = sum_of_squares(frame, sp->frame_length);
     }
+    fft_power(&sp->fft, n_frames, sp->frame, sp->power, sp->power_length);
+    if (sp->energy == ES_ENERGY_SPECTRUM)
+        for (int f = 0; f < n_frames; f++)
+            energy[f] = spectrum_energy(sp, sp->power + f * sp->power_length);
     log_mel_bands(sp, n_frames);
     if (sp->feature == ES_MFCC)
         cepstra_of(sp, n_frames, rows);
@@ -281,15 +282,56 @@ static ES_INLINE void rows_of(es_spectral *sp, const float *samples, const int n
 
 static void static_rows(es_spectral *sp, const float *samples, size_t n_frames, float *rows)
 {
-    if (n_frames == ES_BLOCK)
-        rows_of(sp, samples, ES_BLOCK, rows);
-    else
-        for (size_t f = 0; f < n_frames; f++)
-            rows_of(sp, samples + f * (size_t)sp->hop_length, 1, rows + f * (size_t)sp->n_static);
+    const size_t hop = (size_t)sp->hop_length, width = (size_t)sp->n_static;
+    size_t f = 0;
+    for (; f + ES_BLOCK <= n_frames; f += ES_BLOCK)
+        rows_of(sp, samples + f * hop, ES_BLOCK, rows + f * width);
+    for (; f < n_frames; f++)
+        rows_of(sp, samples + f * hop, 1, rows + f * width);
+}
+
+/* ---- mean over rows ---- */
+
+/* Adds rows first .. end-1, summed in four strands of floats, to the double sums of the ES_LANES columns from c on. */
+static void add_rows(const float *restrict rows, size_t first, size_t end, size_t width, size_t c, double *restrict sum)
+{
+    V strand[4] = {es_splat(0.0f), es_splat(0.0f), es_splat(0.0f), es_splat(0.0f)};
+    size_t t = first;
+    for (; t + 4 <= end; t += 4)
+        for (size_t j = 0; j < 4; j++)
+            strand[j] += es_load(rows + (t + j) * width + c);
+    for (; t < end; t++)
+        strand[0] += es_load(rows + t * width + c);
+    float lanes[ES_LANES];
+    es_store(lanes, (strand[0] + strand[1]) + (strand[2] + strand[3]));
+    for (size_t i = 0; i < ES_LANES && c + i < width; i++)
+        sum[c + i] += (double)lanes[i];
+}
+
+static void subtract_mean(float *rows, size_t n_rows, size_t width, double *sum, float *mean)
+{
+    enum { STRETCH = 64 }; /* rows that are summed in float before the double takes over */
+    const size_t n = n_rows * width, reach = (width + ES_LANES - 1) / ES_LANES * ES_LANES;
+    const size_t whole = n < reach ? 0 : (n - reach) / width + 1; /* vectors of later rows might leave the array */
+    for (size_t i = 0; i < width; i++)
+        sum[i] = 0.0;
+    for (size_t i = whole * width; i < n; i++)
+        sum[i % width] += (double)rows[i];
+    for (size_t t = 0; t < whole; t += STRETCH)
+        for (size_t c = 0; c < width; c += ES_LANES)
+            add_rows(rows, t, t + STRETCH < whole ? t + STRETCH : whole, width, c, sum);
+    for (size_t i = 0; i < width; i++)
+        mean[i] = (float)(sum[i] / (double)n_rows);
+    for (size_t t = 0; t < whole; t++) /* mean is 0 behind the last column: the next row is not changed yet */
+        for (size_t c = 0; c < width; c += ES_LANES)
+            es_store(rows + t * width + c, es_load(rows + t * width + c) - es_load_aligned(mean + c));
+    for (size_t i = whole * width; i < n; i++)
+        rows[i] -= mean[i % width];
 }
 
 #define ES_JOINED(a, b) a##b
 #define ES_KERNEL_VARIABLE(name) ES_JOINED(es_kernel_, name)
 #define ES_TEXT(a) #a
 #define ES_TEXT_OF(a) ES_TEXT(a)
-const es_kernel ES_KERNEL_VARIABLE(ES_KERNEL_NAME) = {ES_TEXT_OF(ES_KERNEL_NAME), ES_LANES, static_rows, take_samples};
+const es_kernel ES_KERNEL_VARIABLE(ES_KERNEL_NAME) = {ES_TEXT_OF(ES_KERNEL_NAME), ES_LANES, static_rows, take_samples,
+                                                     subtract_mean};

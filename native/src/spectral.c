@@ -101,7 +101,7 @@ void es_spectral_init(es_spectral *sp, const es_options *o, const es_kernel *ker
         sp->folded = es_arena_zeros(arena, 2 * ES_BLOCK * (size_t)sp->folded_length);
         sp->cepstra = es_arena_floats(arena, ES_BLOCK * (size_t)(sp->n_even + sp->n_odd));
     }
-    sp->frame = es_arena_zeros(arena, (size_t)sp->frame_length);
+    sp->frame = es_arena_zeros(arena, ES_BLOCK * (size_t)sp->frame_length);
     sp->power_length = rounded_up(o->n_fft / 2 + 1 + reach, ES_ALIGNMENT / (int32_t)sizeof(float));
     sp->power = es_arena_zeros(arena, ES_BLOCK * (size_t)sp->power_length);
     sp->log_mel_length = rounded_up(o->n_mels, lanes);

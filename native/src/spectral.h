@@ -9,8 +9,6 @@
 #include "edge_ser.h"
 #include "fft.h"
 
-enum { ES_BLOCK = 2 }; /* frames that are computed together at most */
-
 /* Bands are computed four at a time (one at a time with one lane). */
 typedef struct es_band_group {
     int32_t n_vectors;    /* of weights in each band of the group: enough for the widest */
@@ -22,12 +20,15 @@ typedef struct es_spectral es_spectral;
 typedef struct es_kernel {
     const char *name;
     int32_t lanes;
-    /* n_frames (at most ES_BLOCK) rows of n_static floats from frames at samples, samples + hop_length, … Up to
-     * lanes - 1 floats behind a frame are read. */
+    /* n_frames rows of n_static floats from frames at samples, samples + hop_length, … Up to lanes - 1 floats behind
+     * the last frame are read. */
     void (*rows)(es_spectral *spectral, const float *samples, size_t n_frames, float *rows);
     /* Copies n samples times scale to out; what is not finite or beyond 1e12 becomes 0. Returns how many did. With
      * preemphasis a > 0: out[i] = y[i] - a y[i-1] for the scaled samples y, *previous being y[-1], in and out. */
     size_t (*take_samples)(const float *samples, size_t n, float scale, float preemphasis, float *previous, float *out);
+    /* Subtracts from each column its mean over n_rows > 0 rows. sum: [width]; mean: [width rounded up to lanes], zero
+     * behind width. */
+    void (*subtract_mean)(float *rows, size_t n_rows, size_t width, double *sum, float *mean);
 } es_kernel;
 
 /* The best kernel for this processor, or the one asked for; NULL when that one cannot run here. */
@@ -55,7 +56,7 @@ struct es_spectral {
     float *dct_even;         /* [n_folded][n_even]: weights of log_mel[m] + log_mel[n_mels-1-m] in cepstra 0, 2, … */
     float *dct_odd;          /* [n_folded][n_odd]: of log_mel[m] - log_mel[n_mels-1-m] in cepstra 1, 3, … */
 
-    float *frame;            /* [frame_length] scratch */
+    float *frame;            /* [ES_BLOCK][frame_length] scratch */
     int32_t power_length, log_mel_length, folded_length;
     float *power;            /* [ES_BLOCK][power_length] scratch: n_fft/2 + 1 bins and zeros */
     float *log_mel;          /* [ES_BLOCK][log_mel_length] scratch */
