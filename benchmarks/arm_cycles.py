@@ -19,13 +19,15 @@ import re
 import subprocess
 import sys
 from bisect import bisect_right
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from arm_counting import Counted, Session, count
 from arm_instructions import RUNS
 
+Table = dict[str, dict[str, float]]  # core or processor -> stage -> figure
+Listing = dict[tuple[Path, int], str]  # library and address -> instruction
 COVERAGE = 0.97
 REPEATS = 50  # of a block in llvm-mca, to reach its steady state
 # llvm's model of a core, and the emulated core that executes the same instructions. llvm has no model of the
@@ -67,23 +69,31 @@ def hot_blocks(stage: Counted, session: Session) -> list[Block]:
     return chosen
 
 
-def assembly(block: Block) -> Iterator[str]:
-    """The block's instructions as llvm's assembler reads them; every branch goes to one label."""
-    command = ["llvm-objdump-19", "--disassemble", "--no-show-raw-insn", "--no-leading-addr", "--mattr=+all"]
-    span = [f"--start-address={block.offset}", f"--stop-address={block.offset + 4 * block.length}"]
-    listing = subprocess.run(
-        [*command, *span, block.library], capture_output=True, text=True, check=True
-    ).stdout
-    for line in listing.splitlines():
-        if line.startswith((" ", "\t")):
-            yield re.sub(r"0x[0-9a-f]+ <.*>", "somewhere", line.strip())
+def disassembled(blocks: list[Block]) -> Listing:
+    """The instructions of the blocks as llvm's assembler reads them; every branch goes to one label."""
+    listing: Listing = {}
+    for library in {block.library for block in blocks}:
+        wanted = {
+            block.offset + 4 * n for block in blocks if block.library == library for n in range(block.length)
+        }
+        command = ["llvm-objdump-19", "--disassemble", "--no-show-raw-insn", "--mattr=+all"]
+        span = [f"--start-address={min(wanted)}", f"--stop-address={max(wanted) + 4}", str(library)]
+        with subprocess.Popen([*command, *span], stdout=subprocess.PIPE, text=True) as objdump:
+            for line in objdump.stdout or ():
+                address, colon, text = line.partition(":")
+                if colon and address[:1] == " " and int(address, 16) in wanted:
+                    text = re.sub(r"0x[0-9a-f]+ <.*>", "somewhere", text.strip())
+                    listing[library, int(address, 16)] = text
+    return listing
 
 
-def cycles_of(blocks: list[Block], core: str) -> list[float]:
+def cycles_of(blocks: list[Block], core: str, listing: Listing) -> list[float]:
     """Cycles that each block takes in its steady state on llvm's model of the core."""
     lines = []
     for index, block in enumerate(blocks):
-        lines += [f"# LLVM-MCA-BEGIN {index}", *assembly(block), f"# LLVM-MCA-END {index}"]
+        lines.append(f"# LLVM-MCA-BEGIN {index}")
+        lines += [listing[block.library, block.offset + 4 * n] for n in range(block.length)]
+        lines.append(f"# LLVM-MCA-END {index}")
     command = [
         "llvm-mca-19",
         "-mtriple=aarch64-linux-gnu",
@@ -98,30 +108,38 @@ def cycles_of(blocks: list[Block], core: str) -> list[float]:
     return [regions[str(index)]["TotalCycles"] / REPEATS for index in range(len(blocks))]
 
 
-def stage_cycles(stage: Counted, session: Session, core: str) -> float:
-    """Cycles of one unit of the stage."""
-    blocks = hot_blocks(stage, session)
-    cycles = sum(block.runs * each for block, each in zip(blocks, cycles_of(blocks, core), strict=True))
-    return cycles * stage.per_unit / sum(block.instructions for block in blocks)
+def stage_cycles(session: Session, cores: list[str]) -> dict[str, dict[str, float]]:
+    """Core -> stage -> cycles of one unit, for every stage of the session."""
+    hot = {stage.name: hot_blocks(stage, session) for stage in session.stages}
+    listing = disassembled([block for blocks in hot.values() for block in blocks])
+    found: dict[str, dict[str, float]] = {}
+    for core in cores:
+        found[core] = {}
+        for stage in session.stages:
+            blocks = hot[stage.name]
+            each = cycles_of(blocks, core, listing)
+            cycles = sum(block.runs * cost for block, cost in zip(blocks, each, strict=True))
+            found[core][stage.name] = cycles * stage.per_unit / sum(block.instructions for block in blocks)
+    return found
 
 
-def measure() -> dict[str, dict[str, tuple[int, float]]]:
-    """Core -> stage -> instructions and cycles of a unit."""
-    sessions = {
-        cpu: [count("arm64", cpu, folder, suites, blocks=True) for folder, suites in RUNS.items()]
-        for cpu in set(CORES.values())
-    }
-    return {
-        core: {
-            stage.name: (stage.per_unit, stage_cycles(stage, session, core))
-            for session in sessions[cpu]
-            for stage in session.stages
-        }
-        for core, cpu in CORES.items()
-    }
+def measure(suites: dict[str, list[str]]) -> tuple[Table, Table]:
+    """Instructions by emulated processor and cycles by llvm's core, of one unit of each stage."""
+    jobs = [(cpu, folder) for cpu in sorted(set(CORES.values())) for folder in suites]
+    with ThreadPoolExecutor(2) as pool:
+        sessions = list(
+            pool.map(lambda job: count("arm64", job[0], job[1], suites[job[1]], blocks=True), jobs)
+        )
+    instructions: Table = {cpu: {} for cpu, _ in jobs}
+    cycles: Table = {core: {} for core in CORES}
+    for (cpu, _), session in zip(jobs, sessions, strict=True):
+        instructions[cpu] |= {stage.name: stage.per_unit for stage in session.stages}
+        for core, stages in stage_cycles(session, [core for core in CORES if CORES[core] == cpu]).items():
+            cycles[core] |= stages
+    return instructions, cycles
 
 
 if __name__ == "__main__":
-    for core, stages in measure().items():
-        for name, (instructions, cycles) in stages.items():
-            print(f"{core:12} {instructions:>12,} instructions {cycles:>14,.0f} cycles  {name}")
+    for core, stages in measure(RUNS)[1].items():
+        for name, cycles in stages.items():
+            print(f"{core:12} {cycles:>14,.0f} cycles  {name}")

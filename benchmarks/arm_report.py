@@ -11,8 +11,7 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from arm_counting import Session, count
-from arm_cycles import CORES, COVERAGE, stage_cycles
+from arm_cycles import CORES, COVERAGE, Table, measure
 from arm_instructions import ALLOWED_GROWTH
 
 HOME = Path(__file__).resolve().parent.parent
@@ -38,29 +37,6 @@ OURS_AND_RIVALS = [  # (title, ours, rival): stages by their beginnings
         )
     ),
 ]
-
-Table = dict[str, dict[str, float]]  # core or processor -> stage -> figure
-
-
-def measure() -> tuple[Table, Table]:
-    """Instructions by emulated processor, cycles by llvm's core; both of one unit of each stage."""
-    sessions: dict[str, list[Session]] = {
-        cpu: [count("arm64", cpu, folder, suites, blocks=True) for folder, suites in SUITES.items()]
-        for cpu in sorted(set(CORES.values()))
-    }
-    instructions: Table = {
-        cpu: {stage.name: stage.per_unit for session in ran for stage in session.stages}
-        for cpu, ran in sessions.items()
-    }
-    cycles: Table = {
-        core: {
-            stage.name: stage_cycles(stage, session, core)
-            for session in sessions[cpu]
-            for stage in session.stages
-        }
-        for core, cpu in CORES.items()
-    }
-    return instructions, cycles
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
@@ -118,7 +94,7 @@ def page(instructions: Table, cycles: Table) -> str:
     version = next(line.strip() for line in llvm.splitlines() if "version" in line)
     return TEXT.format(
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
-        qemu=qemu,
+        qemu=qemu.splitlines()[0],
         llvm=version,
         growth=f"{100 * ALLOWED_GROWTH:.0f}",
         coverage=f"{100 * COVERAGE:.0f}",
@@ -133,4 +109,4 @@ TEXT = (Path(__file__).parent / "arm_report.md.in").read_text()
 
 if __name__ == "__main__":
     (HOME / "docs").mkdir(exist_ok=True)
-    (HOME / "docs" / "arm.md").write_text(page(*measure()))
+    (HOME / "docs" / "arm.md").write_text(page(*measure(SUITES)))

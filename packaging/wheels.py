@@ -3,7 +3,7 @@
 The two ARM wheels are cross-compiled by Debian's compilers against the headers of the roots that
 arm_root.py makes. Each wheel is built by our own setup.py, named and checked by auditwheel, its machine
 code checked against the baseline (instruction_set.py), its size against 1 MB without models, and left in
-dist/. An ARM wheel is also unpacked into its root (arm/ARCH/edge_ser), where packaging/arm-run finds it.
+dist/. pip also installs an ARM wheel into its root (arm/ARCH/edge_ser), where packaging/arm-run finds it.
 
 Baselines: x86-64 with SSE2 (any 64-bit PC; faster code is chosen at run time); ARMv8-A (Pi 3 and later, Pi
 Zero 2, 64-bit); ARMv7-A with NEON and VFPv4, hard float (Pi 2 and later, 32-bit: the Cortex-A7 of the first
@@ -106,15 +106,13 @@ def build(machine: str) -> None:
     work = HOME / "arm" / f"wheel-{machine}"
     shutil.rmtree(work, ignore_errors=True)
     wheel = repaired_wheel(built_wheel(machine, target, work), work)
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(work / "unpacked")
     objects = sorted((work / "build").rglob("*.o"))
     instructions = sum(instruction_set.check(object_file, machine) for object_file in objects)
     size = checked_size(wheel)
     if target.root:
         place = HOME / "arm" / target.root / "edge_ser"
         shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(work / "unpacked", place)
+        arm_root.install_python(machine, [str(wheel)], False, place)
     DIST.mkdir(exist_ok=True)
     for old in DIST.glob(f"edge_ser-*{machine}.whl"):
         old.unlink()
