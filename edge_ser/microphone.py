@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from edge_ser.devices import Device, accepts, choose, list_devices, open_portaudio
 from edge_ser.errors import DeviceError
-from edge_ser.sources import BLOCK_S, Block, Resampler, pcm16_to_float
+from edge_ser.sources import Block, Resampler, pcm16_to_float
 
 log = logging.getLogger(__name__)
 
+# PortAudio takes two blocks as the device's buffer: a quarter of a second may pass before anything is lost.
+BLOCK_S = 0.25
 RETRY_S = 2.0  # between two attempts to open a device that is away
 NO_FRAMES_S = 3.0  # a running device that gives nothing for so long has stalled
 CLOSE_S = 1.5  # a device that cannot be closed in this time is stuck in its driver

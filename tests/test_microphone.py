@@ -11,7 +11,7 @@ from live_parts import FileMicrophone, murmur, wait_for
 
 from edge_ser.devices import choose, list_devices, portaudio
 from edge_ser.errors import DeviceError
-from edge_ser.microphone import DriverStuckError, Microphone
+from edge_ser.microphone import BLOCK_S, DriverStuckError, Microphone
 from edge_ser.sources import Block
 
 MakeMicrophone = Callable[..., FileMicrophone]
@@ -122,7 +122,7 @@ def test_a_driver_that_hangs_is_given_up_after_a_while(make_microphone: MakeMicr
 
 
 def test_each_overrun_of_the_device_is_counted(make_microphone: MakeMicrophone) -> None:
-    hardware = make_microphone(murmur(5), overrun_every=4000)
+    hardware = make_microphone(murmur(5), overrun_every=8000)
     assert_every_overrun_is_counted(hardware, 6)
 
 
@@ -146,13 +146,13 @@ def test_whoever_reads_too_slowly_loses_the_oldest_and_is_told_how_much(
     make_microphone(counting(60))
     microphone = Microphone("filemic", 16000, ring_s=0.5)
     read_blocks(microphone, 0.2)
-    time.sleep(1.5)
+    time.sleep(2)
     assert microphone.backlog_s == pytest.approx(0.5)
     late = microphone.read(0.1)
     microphone.close()
     assert late is not None
-    assert late.overruns >= 5
-    assert late.lost_s == pytest.approx(late.overruns * 0.1)
+    assert late.overruns >= 4
+    assert late.lost_s >= late.overruns * BLOCK_S
 
 
 def test_a_microphone_is_chosen_by_part_of_its_name_by_index_and_by_alsa_string(
@@ -190,4 +190,4 @@ def test_a_hundred_times_unplugged_a_hundred_times_back_within_5_s(make_micropho
 
 @pytest.mark.long
 def test_ten_thousand_overruns_are_each_counted(make_microphone: MakeMicrophone) -> None:
-    assert_every_overrun_is_counted(make_microphone(murmur(5), overrun_every=2000, speed=20), 10_000)
+    assert_every_overrun_is_counted(make_microphone(murmur(5), overrun_every=8000, speed=40), 10_000)

@@ -87,7 +87,7 @@ def test_the_terminal_view_shows_the_label_the_bars_and_what_was_announced() -> 
     assert "ANGER  70%" in frame
     assert re.search(r"sadness +█+\S* +10%", frame)
     assert "-31 dB" in frame
-    assert "23 windows, 9 with speech" in frame
+    assert "2 windows, 2 with speech · 1 overruns" in frame
     assert "overrun 1, about 0.50 s lost" in frame
     assert out.getvalue().endswith("\x1b[?25h")  # the cursor is back
 

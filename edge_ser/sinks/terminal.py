@@ -20,7 +20,6 @@ from edge_ser.events import (
     HopChanged,
     MicrophoneState,
     Overrun,
-    Status,
     Window,
 )
 
@@ -57,16 +56,16 @@ class TerminalSink:
         self._levels: deque[tuple[float, str]] = deque(maxlen=240)
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._microphone = "waiting for the microphone"
-        self._status: Status | None = None
+        self._windows = self._scored = self._overruns = 0
         if self._live:
             self._out.write("\x1b[?25l")  # no cursor
         elif banner:
             self._out.write(banner + "\n")
 
     def handle(self, event: Event) -> None:
-        if isinstance(event, Status):
-            self._status = event
-        elif isinstance(event, Window):
+        if isinstance(event, Window):
+            self._windows += 1
+            self._scored += bool(event.window_scores)
             self._levels.append((event.level_db, event.label))
             if self._live:
                 self._draw(event)
@@ -87,6 +86,7 @@ class TerminalSink:
             self._microphone = f"{event.state}: {event.device}"
             line = f"{stamp}  microphone {event.state}{f': {event.reason}' if event.reason else ''}"
         elif isinstance(event, Overrun):
+            self._overruns = event.count
             line = f"{stamp}  overrun {event.count}, about {event.lost_s:.2f} s lost"
         elif isinstance(event, HopChanged):
             line = f"{stamp}  hop {event.hop_s:g} s, {event.backlog_s:.1f} s behind"
@@ -117,12 +117,11 @@ class TerminalSink:
         history = "".join(self._paint(label, level_glyph(level)) for level, label in recent)
         lines += ["", f"  {window.level_db:4.0f} dB  {history}", ""]
         lines += [f"  {line}" for line in self._log] + [""] * (_LOG_LINES - len(self._log))
-        if self._status is not None:
-            c = self._status.counters
-            lines.append(
-                f"  hop {window.hop_s:g} s · {c['windows']:.0f} windows, {c['scored']:.0f} with speech · "
-                f"{c['overruns']:.0f} overruns · Ctrl-C ends"
-            )
+        lines += [
+            "",
+            f"  hop {window.hop_s:g} s · {self._windows} windows, {self._scored} with speech · "
+            f"{self._overruns} overruns · Ctrl-C ends",
+        ]
         up = f"\x1b[{self._lines_up}F" if self._lines_up else ""
         self._out.write(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J")
         self._out.flush()
