@@ -82,7 +82,8 @@ def write_results() -> Path:
     for system in listing["systems"].values():
         parts.append(f"## {system['title']}\n")
         published = _published(system["recipes"])
-        parts.append(published or "No published figure of this system could be had here.\n")
+        if published or "note" in system:
+            parts.append(published or f"{system['note']}\n")
         rows = [
             json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
             for name, run in listing["runs"].items()
