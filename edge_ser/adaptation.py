@@ -9,6 +9,7 @@ transform.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,19 +38,24 @@ class Adaptation:
 
     def __init__(self, model: Model, profile: Profile | None = None, learn: bool = True) -> None:
         options = model.frontend
-        reference = model.record.get("reference")
         if options.normalize != "none":
             raise ConfigError(f"{model.name} normalises its features itself; leave --profile and --adapt out")
-        if not reference or "speech" not in reference:
-            raise ConfigError(f"{model.name} does not say where its training voices lie; convert it again")
         self._frontend = Frontend(options)
         self._learn = learn
+        n_features = self._frontend.n_features
+        reference = model.record.get("reference")
+        if not isinstance(reference, dict) or not all(
+            _is_mean(value, n_features) for value in reference.values()
+        ):
+            reference = {}
+        if "speech" not in reference:
+            raise ConfigError(f"{model.name} does not say where its training voices lie; convert it again")
         self._speech = np.asarray(reference["speech"], np.float64)
-        self._basis = _basis(options.feature, options.n_mels, len(self._speech))
-        self._start = np.zeros(len(self._speech))
+        self._basis = _basis(options.feature, options.n_mels, n_features)
+        self._start = np.zeros(n_features)
         if profile is not None:
             self._start = profile.offset(options.as_dict(), reference)
-        self._heard = np.zeros(len(self._speech))
+        self._heard = np.zeros(n_features)
         self._heard_frames = 0.0
         self._per_s = options.rate_hz / options.hop_length
 
@@ -70,6 +76,14 @@ class Adaptation:
         prior = PRIOR_S * self._per_s
         offset = (prior * self._start + self._heard_frames * self._heard) / (prior + self._heard_frames)
         return (self._basis.T @ (self._basis @ offset)).astype(np.float32)
+
+
+def _is_mean(value: object, n_features: int) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == n_features
+        and all(isinstance(number, (int, float)) and math.isfinite(number) for number in value)
+    )
 
 
 def _basis(feature: str, n_mels: int, n_features: int) -> NDArray[np.float64]:

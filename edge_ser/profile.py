@@ -73,6 +73,10 @@ class Profile:
             raise ConfigError(
                 f"the profile is of another front end ({', '.join(differing)}); enroll with this model"
             )
+        if len(self.mean) != len(reference["speech"]):
+            raise ConfigError(
+                f"the profile has {len(self.mean)} features, the model {len(reference['speech'])}"
+            )
         kind = reference.get("neutral", reference["speech"])
         distance: NDArray[np.float64] = self.mean - np.asarray(kind, np.float64)
         return distance

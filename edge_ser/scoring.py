@@ -1,10 +1,9 @@
 """How a stretch of live audio becomes probabilities, for both forms of model.
 
 The window form runs the front end and the graph over the whole window each time. The front end is so fast
-(a third of a millisecond for three seconds) that keeping features from window to window would save a
-fifteenth of a percent of a core, and would be wrong wherever a convention looks at the whole window
-(padding at its edges, normalisation over the utterance). The step form carries its state and sees each
-sample once.
+that keeping features from window to window would save three hundredths of a percent of a core
+(docs/daemon.md), and would be wrong wherever a convention looks at the whole window (padding at its edges,
+normalisation over the utterance). The step form carries its state and sees each sample once.
 """
 
 from __future__ import annotations

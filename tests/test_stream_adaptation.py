@@ -170,3 +170,12 @@ def test_a_profile_of_another_front_end_and_a_model_without_reference_are_refuse
         Adaptation(model, other)
     with pytest.raises(ConfigError, match="convert it again"):
         Adaptation(Model.load(window_model))
+
+
+@pytest.mark.parametrize("reference", [[], {}, {"speech": [1.0]}, {"speech": ["a"] * 40}, {"speech": None}])
+def test_a_reference_of_another_shape_counts_as_none(reference: object) -> None:
+    class Odd:
+        name, frontend, record = "odd", FrontendOptions(feature="log_mel"), {"reference": reference}
+
+    with pytest.raises(ConfigError, match="convert it again"):
+        Adaptation(Odd())  # type: ignore[arg-type]
