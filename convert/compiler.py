@@ -42,6 +42,7 @@ class Options:
     classes: int | None = None  # outputs to keep; None: all
     precision: Precision = field(default_factory=Precision)
     int16_activations: bool = False
+    fine_tune: int = 0  # epochs of quantisation-aware training
     loops_from: int = LOOPS_FROM
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,18 +73,23 @@ class Compiled:
         return (codes.astype(np.float32) - self.output.zero_point) * np.float32(self.output.scale)
 
 
-def compile_model(model: Any, calibration: Float, options: Options) -> Compiled:
+def compile_model(
+    model: Any, calibration: Float, options: Options, training: Float | None = None
+) -> Compiled:
     """Convert ``model`` with ranges measured on ``calibration`` [sequences, frames, features], standardised.
 
-    Raises ModelError naming the layer that has no integer form.
+    ``training`` [sequences, frames, features] is what ``options.fine_tune`` learns from. Raises ModelError
+    naming the layer that has no integer form.
     """
     graph = build_graph(
         model, options.frames, options.step, precision=options.precision, classes=options.classes
     )
-    return compile_graph(graph, calibration, options)
+    return compile_graph(graph, calibration, options, training)
 
 
-def compile_graph(graph: Graph, calibration: Float, options: Options) -> Compiled:
+def compile_graph(
+    graph: Graph, calibration: Float, options: Options, training: Float | None = None
+) -> Compiled:
     if calibration.shape[1] < options.frames:
         raise ConfigError(
             f"calibration sequences have {calibration.shape[1]} frames, the graph takes {options.frames}"
@@ -95,6 +101,10 @@ def compile_graph(graph: Graph, calibration: Float, options: Options) -> Compile
     graph.outputs[0].high *= OUTPUT_HEADROOM
     if options.int16_activations:
         widen(graph)
+    if options.fine_tune and training is not None:
+        from convert.finetune import fine_tune
+
+        fine_tune(graph, training, options.fine_tune)
     compiled = _lower(graph, options)
     noise = _noise(graph, compiled, calibration[:: len(calibration) // NOISE_SEQUENCES + 1])
     factor = NOISE_STEPS["step" if options.step else "window"] * noise / compiled.output.scale

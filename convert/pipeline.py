@@ -16,6 +16,7 @@ from convert.compiler import Compiled, Options, compile_model
 from convert.data import Inputs, Source
 from convert.golden import golden_audio, golden_features
 from convert.interpret import run_graph
+from convert.ir import Float
 from convert.modelfile import Golden, pack
 from convert.parity import Labels, Logits, compare, compare_runtimes, failures, measure_logits
 from convert.record import build_record
@@ -25,6 +26,8 @@ from edge_ser.errors import ConfigError, ModelError
 from edge_ser.frontend import FrontendOptions
 from train.dataset import true_labels
 from train.utterance import Utterance
+
+FINE_TUNE_FRAMES = 120
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Settings:
     seed: int = 0
     precision: Precision = field(default_factory=Precision)
     int16_activations: bool = False
+    fine_tune: int = 0  # epochs
     tflite_python: Path | None = None  # a Python that has tflite-runtime
 
 
@@ -71,7 +75,7 @@ def convert(run: Run, settings: Settings) -> Conversion:
         raise ModelError(f"{run.folder}: no training utterances to calibrate with; train the recipe again")
     calibration = source.inputs([run.train[index] for index in chosen])
     options = _options(run, source, model, settings)
-    compiled = compile_model(model, calibration.stacked(), options)
+    compiled = compile_model(model, calibration.stacked(), options, _training(run, source, settings))
     checked, on = _checked(run, chosen)
     inputs = source.inputs(checked)
     logits = measure_logits(model, compiled, inputs, run.step)
@@ -124,7 +128,24 @@ def _options(run: Run, source: Source, model: Any, settings: Settings) -> Option
     else:
         assert source.frames is not None
         frames = source.frames
-    return Options(frames, run.step, len(run.labels), settings.precision, settings.int16_activations)
+    return Options(
+        frames,
+        run.step,
+        len(run.labels),
+        settings.precision,
+        settings.int16_activations,
+        settings.fine_tune,
+    )
+
+
+def _training(run: Run, source: Source, settings: Settings) -> Float | None:
+    """What fine-tuning learns from: all training inputs; of step models the first seconds, a multiple of the
+    chunk.
+    """
+    if not settings.fine_tune:
+        return None
+    stacked = source.inputs(run.train).stacked()
+    return stacked[:, :FINE_TUNE_FRAMES] if run.step else stacked
 
 
 def _stride(model: Any) -> int:

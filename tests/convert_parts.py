@@ -68,7 +68,7 @@ def causal_cnn(features: int = 10, chunk: int = 2):
 
 
 def window_cnn(frames: int = 32, features: int = 12):
-    """What a window may hold: parallel 2-D paths, pooling, batch normalisation, depthwise, silu, attention."""
+    """What a window may hold: parallel 2-D paths, pooling, normalisation, depthwise, silu, attention."""
     import keras
 
     from train.models.layers import AttentionPooling

@@ -1,0 +1,186 @@
+"""A run becomes a model file that the device accepts, or a reason why not: windows, steps, the gate, the
+card.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from spoken_corpus import TINY, speak_emodb
+
+from edge_ser.classifier import Classifier
+from edge_ser.engine import Engine
+from edge_ser.model import Model
+from train.backend import configure
+
+configure()
+
+from convert import parity  # noqa: E402
+from convert.__main__ import main  # noqa: E402
+from train.fit import fit  # noqa: E402
+from train.recipe import load_recipe  # noqa: E402
+from train.selection import select  # noqa: E402
+
+STEP = [each for each in TINY if not each.startswith(("model.", "input."))]
+STEP += ["model.options={chunk_frames = 4, chunk_units = 12, units = 10, layers = 2}", "fit.epochs=2"]
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    return speak_emodb(tmp_path_factory.mktemp("corpora"))
+
+
+@pytest.fixture(scope="module")
+def runs(corpora, tmp_path_factory):
+    """Two real fits with speaker 08 held out: the window CNN and the streaming GRU."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.features.CACHE", folder / "cache")
+        patch.setenv("EDGE_SER_CORPORA", str(corpora))
+        patch.setenv(
+            "EDGE_SER_TFLITE_PYTHON", "/nonexistent"
+        )  # tests/test_convert_int8.py compares interpreters
+        patch.setattr(parity, "MIN_AGREEMENT", 0.5)  # one speaker's 12 utterances and 3 epochs decide nothing
+        patch.setattr(parity, "MAX_UAR_LOSS", 0.5)
+        for name, overrides in (("emodb-cnn", TINY), ("emodb-gru", STEP)):
+            recipe = load_recipe(name, overrides)
+            utterances = select(recipe.data, corpora).utterances
+            train = [each for each in utterances if each.speaker != "08"]
+            held_out = [each for each in utterances if each.speaker == "08"]
+            fit(recipe, train, held_out, corpora, folder / name, quiet=True)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def window(runs):
+    path = runs / "window.tflite"
+    arguments = [str(runs / "emodb-cnn"), "-o", str(path), "--card", str(runs / "card.md")]
+    assert main([*arguments, "--report", str(runs / "report.json")]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def step(runs):
+    path = runs / "step.tflite"
+    assert main([str(runs / "emodb-gru"), "-o", str(path), "--name", "a-step", "--chunk", "8"]) == 0
+    return path
+
+
+def test_the_file_loads_tests_itself_and_classifies(window, corpora):
+    model = Model.load(window)
+    assert (model.form, model.name, model.labels) == ("window", "window", ["anger", "neutral", "sadness"])
+    assert model.self_test().passed
+    prediction = Classifier(model=str(window)).classify(str(next((corpora / "emodb/wav").glob("08*W*.wav"))))
+    assert sum(prediction.scores.values()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_card_and_the_report_say_what_the_record_says(window, runs):
+    model = Model.load(window)
+    assert model.card == (runs / "card.md").read_text()
+    report = json.loads((runs / "report.json").read_text())
+    assert report == model.record["evaluation"]["parity"]
+    assert report["on"] == "1 held-out speaker" and report["utterances"] == 12
+    assert set(report["per_class"]) == set(model.labels)
+    assert report["worst_logit_difference"] < 0.1 * report["logit_range"]
+    assert "CC0-1.0" in model.card and "1 held-out speaker" in model.card
+
+
+def test_a_second_conversion_gives_the_same_bytes(window, runs, tmp_path):
+    again = tmp_path / "window.tflite"
+    assert main([str(runs / "emodb-cnn"), "-o", str(again)]) == 0
+    assert again.read_bytes() == window.read_bytes()
+
+
+def test_the_step_file_hears_a_stream_as_it_hears_a_recording(step):
+    model = Model.load(step)
+    assert (model.form, model.name, model.frames, len(model.record["state"])) == ("step", "a-step", 8, 2)
+    assert model.self_test().passed
+    rng = np.random.default_rng(5)
+    samples = (0.2 * rng.standard_normal(30000)).astype(np.float32)
+    engine = Engine(model)
+    whole = np.concatenate([engine.push(samples), engine.finish()])
+    assert len(whole) > 3
+    for block in (1, 160, 777, 8000):
+        if block == 1:
+            samples_here, expected = samples[:4000], None
+            engine.reset()
+            expected = np.concatenate([engine.push(samples_here), engine.finish()])
+        else:
+            samples_here, expected = samples, whole
+        engine.reset()
+        parts = [engine.push(samples_here[at : at + block]) for at in range(0, len(samples_here), block)]
+        np.testing.assert_array_equal(np.concatenate([*parts, engine.finish()]), expected)
+
+
+def test_what_fails_the_gate_is_not_written_unless_told(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(parity, "MIN_AGREEMENT", 1.01)
+    path = tmp_path / "bad.tflite"
+    assert main([str(runs / "emodb-cnn"), "-o", str(path)]) == 3
+    message = capsys.readouterr().err
+    assert "not written, labels agree on" in message and message.count("\n") == 1
+    assert not path.exists()
+    assert main([str(runs / "emodb-cnn"), "-o", str(path), "--allow-failed-parity"]) == 0
+    assert "failed its parity check and was written all the same" in Model.load(path).card
+
+
+def test_folds_give_figures_temperature_and_threshold(runs, tmp_path):
+    folder = tmp_path / "cv"
+    shutil.copytree(runs / "emodb-cnn", folder / "fold-01-seed-0")
+    cv = {"folds": [{"folder": "fold-01-seed-0"}], "protocol": "leave one speaker out", "seeds": [0]}
+    cv |= {"recipe_name": "emodb-cnn", "git_commit": "", "manifest_digest": "", "labels": []}
+    (folder / "cv.json").write_text(json.dumps(cv))
+    output = tmp_path / "figures.json"
+    assert main(["cv", str(folder), "-o", str(output)]) == 0
+    figures = json.loads(output.read_text())
+    assert figures["utterances"] == 12 and figures["speakers"] == 1
+    assert figures["folds_parity"]["chain_agreement"] >= 11 / 12
+    assert 0.25 <= figures["calibration"]["temperature"] <= 8
+    path = tmp_path / "with.tflite"
+    assert main([str(runs / "emodb-cnn"), "-o", str(path), "--evaluation", str(output)]) == 0
+    model = Model.load(path)
+    assert model.temperature == figures["calibration"]["temperature"]
+    assert f"{100 * figures['uar']['int8']:.1f} %" in model.card
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda run: (run / "run.json").unlink(), "not a run folder"),
+        (lambda run: edit(run, schema=2), "schema 2, this converter reads 1"),
+        (lambda run: edit(run, labels=None), "'labels' is missing"),
+        (lambda run: (run / "model.keras").write_bytes(b"PK nonsense"), "not a Keras 3 model"),
+        (lambda run: (run / "model.keras").unlink(), "no such file"),
+        (lambda run: (run / "train.csv").write_text("path\n"), "lists of utterances are damaged"),
+    ],
+)
+def test_a_damaged_run_is_refused_in_one_line(runs, tmp_path, capsys, change, words):
+    run = shutil.copytree(runs / "emodb-cnn", tmp_path / "run")
+    change(run)
+    assert main([str(run), "-o", str(tmp_path / "x.tflite")]) == 3
+    message = capsys.readouterr().err
+    assert words in message and message.count("\n") == 1
+    assert not (tmp_path / "x.tflite").exists()
+
+
+def edit(run: Path, **values):
+    record = json.loads((run / "run.json").read_text())
+    record.update(values)
+    (run / "run.json").write_text(json.dumps({k: v for k, v in record.items() if v is not None}))
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "words"),
+    [
+        ("emodb-cnn", ["--chunk", "4"], "--chunk is for models in step form"),
+        ("emodb-cnn", ["--window-s", "2"], "--window-s"),
+        ("emodb-gru", ["--chunk", "6"], "4 frames at a time"),
+        ("emodb-gru", ["--per-cell", "0"], "--per-cell must be at least 1"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(runs, tmp_path, capsys, name, option, words):
+    assert main([str(runs / name), "-o", str(tmp_path / "x.tflite"), *option]) == 5
+    assert words in capsys.readouterr().err

@@ -1,0 +1,185 @@
+"""Calibration's choice, confidence, the file's bytes, fine-tuning: each piece of the converter by itself."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from convert_parts import causal_cnn, recurrent_step, sequences
+
+from train.backend import configure
+
+configure()
+
+from convert.calibration import best_range, choose  # noqa: E402
+from convert.compiler import Options, compile_graph, compile_model  # noqa: E402
+from convert.confidence import cross_fitted, fit_temperature, fit_threshold  # noqa: E402
+from convert.finetune import RoundedGraph, fine_tune, rounded  # noqa: E402
+from convert.golden import golden_audio  # noqa: E402
+from convert.graphs import build_graph  # noqa: E402
+from convert.integers import Quant  # noqa: E402
+from convert.interpret import run_graph  # noqa: E402
+from convert.modelfile import Golden, pack, to_json  # noqa: E402
+from convert.observe import observe, run_float  # noqa: E402
+from convert.parity import utterance_scores  # noqa: E402
+from train.utterance import Utterance  # noqa: E402
+
+
+def people(counts):
+    return [
+        Utterance(f"{speaker}{emotion}{n}.wav", "c", speaker, "", "de", emotion)
+        for (speaker, emotion), count in counts.items()
+        for n in range(count)
+    ]
+
+
+def test_calibration_takes_as_many_of_every_speaker_and_class():
+    utterances = people({("a", "joy"): 20, ("a", "fear"): 1, ("b", "joy"): 3})
+    chosen = [utterances[index] for index in choose(utterances, 2, seed=0)]
+    cells = [(each.speaker, each.emotion) for each in chosen]
+    assert sorted(cells) == [("a", "fear"), ("a", "joy"), ("a", "joy"), ("b", "joy"), ("b", "joy")]
+    assert choose(utterances, 2, seed=0) == choose(utterances, 2, seed=0)
+    assert choose(utterances, 2, seed=0) != choose(utterances, 2, seed=3)
+
+
+def test_the_choice_does_not_depend_on_the_order_of_the_list():
+    utterances = people({("a", "joy"): 9, ("b", "joy"): 9})
+    backwards = utterances[::-1]
+    names = {utterances[i].path for i in choose(utterances, 3, 1)}
+    assert names == {backwards[i].path for i in choose(backwards, 3, 1)}
+
+
+def test_a_range_clips_what_is_rare_and_holds_zero():
+    rng = np.random.default_rng(0)
+    values = rng.laplace(size=20000).astype(np.float32)
+    low, high = best_range(values)
+    assert values.min() < low < -3 and 3 < high < values.max()
+    assert best_range(np.full(10, 3.0, np.float32))[0] == 0.0
+
+
+def overconfident(seed, n=4000, factor=3.0):
+    """Logits whose softmax is true, times ``factor``."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (n, 4))
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    true = np.array([rng.choice(4, p=row) for row in shares])
+    return (factor * logits).astype(np.float32), np.arange(n), true
+
+
+def test_the_temperature_that_was_put_in_is_found():
+    logits, owners, true = overconfident(1)
+    assert fit_temperature(logits, owners, true) == pytest.approx(3.0, rel=0.08)
+
+
+def test_below_the_threshold_fewer_than_half_are_right():
+    logits, owners, true = overconfident(2)
+    scores = utterance_scores(logits, owners, 3.0)
+    threshold = fit_threshold(scores, true)
+    low = scores.max(axis=1) < threshold
+    assert 0.4 < threshold < 0.6
+    assert 0.02 < low.mean() <= 0.21
+    assert (scores.argmax(axis=1) == true)[low].mean() < 0.5
+
+
+def test_a_model_that_is_always_right_never_abstains():
+    scores = np.eye(3)[np.arange(60) % 3] * 0.8 + 0.05
+    assert fit_threshold(scores, np.arange(60) % 3) == 0.0
+
+
+def test_each_speaker_is_judged_by_what_the_others_taught():
+    logits, owners, true = overconfident(3, n=1200)
+    figures = cross_fitted(logits, owners, true, [f"s{n % 6}" for n in range(1200)])
+    assert figures["ece_after"] < 0.5 * figures["ece_before"]
+    assert figures["accuracy_of_answers"] > figures["accuracy_of_all"] > figures["accuracy_of_the_uncertain"]
+
+
+def test_windows_of_an_utterance_are_averaged_as_probabilities():
+    scores = utterance_scores(np.array([[9.0, 0], [0, 9], [9, 0]], np.float32), np.array([0, 0, 1]))
+    np.testing.assert_allclose(scores, [[0.5, 0.5], [1.0, 0.0]], atol=2e-4)
+
+
+def test_packing_is_deterministic_and_readable_by_any_zip_tool():
+    golden = Golden(golden_audio(16000), np.zeros((4, 2), np.int8), np.ones((1, 2), np.int8))
+    record = {"labels": ["a", "ü"], "graph": {"ops": []}, "mean": np.array([0.1, 2e-7], np.float32)}
+    data = pack(b"TFL3graph", record, "# card\n", golden)
+    assert data == pack(b"TFL3graph", record, "# card\n", golden)
+    assert data.startswith(b"TFL3graph")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        read = json.loads(archive.read("edge_ser.json"))
+        assert archive.read("labels.txt").decode() == "a\nü\n"
+        assert len(archive.read("golden/audio.s16")) == 32000
+    assert read["graph"]["bytes"] == 9
+    np.testing.assert_array_equal(np.array(read["mean"], np.float32), record["mean"])
+
+
+def test_lists_of_numbers_stand_on_one_line():
+    text = to_json({"mean": [1.5, -2.0, 3e-9], "labels": ["a", "b"]})
+    assert '"mean": [1.5, -2.0, 3e-09]' in text
+
+
+def test_golden_audio_is_a_second_of_changing_voice_that_compresses():
+    import zlib
+
+    audio = golden_audio(16000)
+    assert len(audio) == 16000 and np.abs(audio).max() > 20000
+    assert len(zlib.compress(audio.tobytes(), 9)) < 4000
+
+
+def test_rounding_passes_gradients_inside_its_range_only():
+    import tensorflow as tf
+
+    x = tf.Variable([0.26, -5.0, 1.0])
+    with tf.GradientTape() as tape:
+        y = rounded(x, Quant(0.5, -128))  # holds 0 to 127.5
+    np.testing.assert_allclose(y, [0.5, 0.0, 1.0])
+    np.testing.assert_allclose(tape.gradient(y, x), [1.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize("make", [causal_cnn, lambda: recurrent_step("gru", 1)])
+def test_training_rounds_as_the_file_does(make):
+    """The rounded graph that fine-tuning sees is within a few steps of the int8 graph that is written."""
+    calibration, x = sequences(12, 24, 10), sequences(4, 24, 10, seed=2)
+    graph = build_graph(make(), 2, step=True)
+    observe(graph, calibration)
+    trained_on = np.asarray(RoundedGraph(graph)(x))
+    compiled = compile_graph(build_graph(make(), 2, step=True), calibration, Options(2, True))
+    ints = np.stack(
+        [compiled.logits(rows) for rows in run_graph(compiled.flatbuffer, [compiled.quantise(e) for e in x])]
+    )
+    exact = run_float(graph, x)
+    assert np.abs(trained_on - exact).max() > 0
+    assert np.sqrt(np.mean((trained_on - ints) ** 2)) < 1.5 * np.sqrt(np.mean((ints - exact) ** 2))
+
+
+def test_fine_tuning_brings_int8_nearer_to_float():
+    """Weights with an outlier in every channel quantise badly; a few epochs make up for it."""
+    model = recurrent_step("gru", 1)
+    kernel = next(layer for layer in model.layers if "conv" in layer.name).kernel
+    array = np.asarray(kernel).copy()
+    array[0, 0, :] = 12.0
+    kernel.assign(array)
+    calibration, x = sequences(32, 8, 10), sequences(16, 8, 10, seed=2)
+    calibration[..., 0] *= 0.05
+    x[..., 0] *= 0.05
+    expected = np.asarray(model(x, training=False))
+    errors = []
+    for epochs in (0, 4):
+        compiled = compile_model(model, calibration, Options(2, True, fine_tune=epochs), calibration)
+        rows = run_graph(compiled.flatbuffer, [compiled.quantise(each) for each in x])
+        means = np.stack([compiled.logits(each).mean(axis=0) for each in rows])
+        errors.append(np.sqrt(np.mean((means - expected) ** 2)))
+    assert errors[1] < errors[0]
+
+
+def test_fine_tuning_is_repeatable():
+    x = sequences(16, 4, 10)
+    losses = []
+    for _ in range(2):
+        graph = build_graph(causal_cnn(), 2, step=True)
+        observe(graph, x)
+        losses.append(fine_tune(graph, x, epochs=2, seed=4))
+    assert losses[0] == losses[1]
