@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 from edge_ser.prediction import NO_SPEECH as NO_SPEECH
 from edge_ser.prediction import UNCERTAIN as UNCERTAIN
 
+MICROPHONE_STATES = ("starting", "listening", "silent", "absent", "stalled")
+
 
 @dataclass(frozen=True)
 class Event:

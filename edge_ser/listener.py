@@ -151,7 +151,7 @@ class Listener:
         state, reason = self.source.state, self.source.reason
         if state == "listening" and self._quiet >= SILENT_AFTER_S * self.stream.rate_hz:
             state, reason = "silent", f"digital silence for {SILENT_AFTER_S:.0f} s: muted or unplugged?"
-        if state == self._microphone:
+        if state in (self._microphone, "starting"):
             return
         if state == "listening" and self._microphone in ("absent", "stalled"):
             self.recoveries += 1

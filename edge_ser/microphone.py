@@ -47,7 +47,7 @@ class Microphone:
 
     def __init__(self, wanted: str | None, rate_hz: int, ring_s: float = 6.0) -> None:
         self.name = wanted or "default"
-        self.state = "absent"
+        self.state = "starting"
         self.reason = ""
         self.polls = 0
         self._wanted = wanted

@@ -39,7 +39,7 @@ class Source(Protocol):
     """What the listener needs from audio."""
 
     name: str
-    state: str  # "listening", "absent" or "stalled"
+    state: str  # "starting", "listening", "absent" or "stalled"
     reason: str  # why it is not listening
     finished: bool
     polls: int  # how often a device that is away was really asked for

@@ -18,13 +18,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_ser.errors import ConfigError
-from edge_ser.events import NO_SPEECH, UNCERTAIN, Change, Event, MicrophoneState, Overrun, Status
+from edge_ser.events import (
+    MICROPHONE_STATES,
+    NO_SPEECH,
+    UNCERTAIN,
+    Change,
+    Event,
+    MicrophoneState,
+    Overrun,
+    Status,
+)
 
 log = logging.getLogger(__name__)
 
 QUEUE = 200
 DISCOVERY_STATUS = "homeassistant/status"
-MICROPHONE_STATES = ("listening", "silent", "absent", "stalled")
 
 
 @dataclass(frozen=True)

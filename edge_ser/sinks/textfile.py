@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_ser.events import Event, Status
+from edge_ser.events import MICROPHONE_STATES, Event, Status
 
 _HELP = {
     "uptime_s": ("uptime_seconds", "gauge", "Seconds since the start."),
@@ -17,7 +17,6 @@ _HELP = {
     "recoveries": ("microphone_recoveries_total", "counter", "Times that the microphone came back."),
     "sink_errors": ("sink_errors_total", "counter", "Events that a listener could not take."),
 }
-_STATES = ("listening", "silent", "absent", "stalled")
 
 
 class TextfileSink:
@@ -54,7 +53,7 @@ def render(status: Status) -> str:
         add(name, kind, text, {"": round(status.counters[key], 3)})
     add("level_dbfs", "gauge", "Level of the sound.", {"": round(status.level_db, 2)})
     add("hop_seconds", "gauge", "Seconds between decisions.", {"": status.hop_s})
-    states = {f'{{state="{state}"}}': float(state == status.microphone) for state in _STATES}
+    states = {f'{{state="{state}"}}': float(state == status.microphone) for state in MICROPHONE_STATES}
     add("microphone", "gauge", "1 for the microphone's state.", states)
     add("emotion", "gauge", "1 for the announced label.", {f'{{label="{_escape(status.label)}"}}': 1.0})
     scores = {f'{{label="{_escape(label)}"}}': p for label, p in status.scores.items()}
