@@ -98,7 +98,8 @@ class TerminalSink:
             self._out.flush()
 
     def _draw(self, window: Window) -> None:
-        columns = max(40, min(shutil.get_terminal_size().columns, 100))
+        size = shutil.get_terminal_size()
+        columns = max(40, min(size.columns, 100))
         name_width = max(len(label) for label in self._labels) + 1
         bar_width = columns - name_width - 12
         lines = [
@@ -122,6 +123,7 @@ class TerminalSink:
             f"  hop {window.hop_s:g} s · {self._windows} windows, {self._scored} with speech · "
             f"{self._overruns} overruns · Ctrl-C ends",
         ]
+        lines = lines[: max(1, size.lines - 1)]  # what does not fit would scroll the rest away
         up = f"\x1b[{self._lines_up}F" if self._lines_up else ""
         self._out.write(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J")
         self._out.flush()
