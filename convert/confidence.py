@@ -63,7 +63,12 @@ def fit_threshold(scores: np.ndarray[Any, np.dtype[np.float64]], true: Labels) -
 
 
 def cross_fitted(logits: Float, owners: Labels, true: Labels, speakers: list[str]) -> dict[str, float]:
-    """What calibration gives: each speaker is scored with temperature and threshold fitted on all others."""
+    """What calibration gives: each speaker is scored with temperature and threshold fitted on all others.
+
+    Empty for a single speaker, who has no others.
+    """
+    if len(set(speakers)) < 2:
+        return {}
     names = np.array(speakers)
     scores = np.zeros((len(true), logits.shape[1]))
     answered = np.zeros(len(true), bool)

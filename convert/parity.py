@@ -18,12 +18,14 @@ from convert.compiler import Compiled
 from convert.data import Inputs
 from convert.interpret import run_elsewhere, run_graph
 from convert.ir import Float
+from train.dataset import padded
 from train.metrics import confusion, uar, wa
 from train.predict import softmax
 
 MIN_AGREEMENT = 0.97
 MAX_UAR_LOSS = 0.01
 MAX_RUNTIME_LSB = 1
+BATCH = 32
 Labels = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
@@ -37,15 +39,27 @@ class Logits:
 
 def measure_logits(model: Any, compiled: Compiled, inputs: Inputs, step: bool) -> Logits:
     """Both models' logits [inputs, classes]. A step model's are the means over its chunks, by both alike."""
-    floats = []
-    for features in inputs.features:
-        whole = features[: len(features) // compiled.frames * compiled.frames] if step else features
-        outputs = model(whole[np.newaxis], training=False)
-        logits = outputs["emotion"] if isinstance(outputs, dict) else outputs
-        floats.append(np.asarray(logits, np.float32)[0, : compiled.classes])
-    codes = run_graph(compiled.flatbuffer, [compiled.quantise(features) for features in inputs.features])
+    whole = [
+        features[: len(features) // compiled.frames * compiled.frames] if step else features
+        for features in inputs.features
+    ]
+    codes = run_graph(compiled.flatbuffer, [compiled.quantise(features) for features in whole])
     ints = [compiled.logits(rows).mean(axis=0) for rows in codes]
-    return Logits(np.stack(floats), np.stack(ints))
+    return Logits(_float_logits(model, whole)[:, : compiled.classes], np.stack(ints))
+
+
+def _float_logits(model: Any, features: Sequence[Float]) -> Float:
+    """The Keras model's logits, like lengths together; zeros behind the shorter ones are masked by the
+    model.
+    """
+    order = np.argsort([len(each) for each in features], kind="stable")
+    logits: dict[int, Float] = {}
+    for start in range(0, len(order), BATCH):
+        rows = order[start : start + BATCH]
+        outputs = model(padded([features[row] for row in rows]), training=False)
+        batch = np.asarray(outputs["emotion"] if isinstance(outputs, dict) else outputs, np.float32)
+        logits.update(zip(rows.tolist(), batch, strict=True))
+    return np.stack([logits[row] for row in range(len(features))])
 
 
 def utterance_scores(

@@ -149,11 +149,9 @@ def _training(run: Run, source: Source, settings: Settings) -> Float | None:
 
 
 def _stride(model: Any) -> int:
-    """Frames that a step model takes at least: the product of its strides over time."""
-    total = 1
-    for layer in model.layers:
-        total *= int(layer.strides[0]) if hasattr(layer, "strides") else 1
-    return total
+    """Frames that a step model takes at least: what its mask of frames strides over."""
+    strides = [int(layer.stride) for layer in model.layers if type(layer).__name__ == "FrameMask"]
+    return max(strides, default=1)
 
 
 def _checked(run: Run, chosen: Sequence[int]) -> tuple[list[Utterance], str]:

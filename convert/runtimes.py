@@ -35,3 +35,8 @@ def _works(python: Path) -> bool:
         [str(python), "-c", "import tflite_runtime.interpreter"], capture_output=True, check=False
     )
     return done.returncode == 0
+
+
+if __name__ == "__main__":
+    found = tflite_python(make=True)
+    print(found or "tflite-runtime cannot be installed here (it needs Python 3.11 or older, and pip's index)")

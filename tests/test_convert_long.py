@@ -1,0 +1,78 @@
+"""Every recipe goes through the converter on real speech (make test-long): trained briefly, converted,
+heard.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edge_ser.classifier import Classifier
+from edge_ser.model import Model
+from train.backend import configure
+
+configure()
+
+from convert.parity import failures  # noqa: E402
+from convert.pipeline import Settings, convert, model_bytes  # noqa: E402
+from convert.run import read_run  # noqa: E402
+from convert.runtimes import tflite_python  # noqa: E402
+from train.fit import fit  # noqa: E402
+from train.recipe import load_recipe  # noqa: E402
+from train.selection import select  # noqa: E402
+
+pytestmark = pytest.mark.long
+
+SEVEN = "data.labels=['anger', 'boredom', 'disgust', 'fear', 'happiness', 'neutral', 'sadness']"
+ON_EMODB = ["data.corpora=['emodb']", SEVEN, "data.merge={}", "model.heads={}"]
+# Recipe -> overrides: the recipes of corpora that may not be at hand learn EmoDB here. A few epochs, since
+# what is tested is the arithmetic: float and int8 must agree however good the model is.
+RECIPES = {
+    "emodb-cnn": [],
+    "emodb-gru": [],
+    "emodb-causal-cnn": [],
+    "emodb-rnn": [],
+    "emodb-rnn gru 2": ["model.options={cell = 'gru', units = 64, layers = 2, dense = 256, dropout = 0.5}"],
+    "iemocap-bilstm-attention": [*ON_EMODB, "model.options={units = 64, layers = 2, dropout = 0.2}"],
+    "savee-spectrogram-cnn1d": ON_EMODB[:2],
+    "savee-spectrogram-cnn2d": ON_EMODB[:2],
+    "savee-spectrogram-rnn": ON_EMODB[:2],
+    "logmel-multitask": [*ON_EMODB[:3], "augment={}"],
+    "mfcc-cnn-56k": ON_EMODB[:3],
+    "baseline-segment-dnn": ON_EMODB[:2],
+}
+SPEAKERS = {"03", "08"}
+
+
+@pytest.fixture(scope="module")
+def corpora():
+    root = os.environ.get("EDGE_SER_CORPORA")
+    if not root or not (Path(root) / "emodb").is_dir():
+        pytest.skip("EDGE_SER_CORPORA does not lead to emodb")
+    return Path(root)
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_a_recipe_becomes_a_model_that_passes_the_gate(name, corpora, tmp_path):
+    epochs = ["fit.epochs=8", "fit.batch_size=32", "fit.test_time_shifts=0"]
+    recipe = load_recipe(name.split()[0], [*RECIPES[name], *epochs])
+    utterances = select(recipe.data, corpora).utterances
+    train = [each for each in utterances if each.speaker not in SPEAKERS]
+    held_out = [each for each in utterances if each.speaker in SPEAKERS]
+    fit(recipe, train, held_out, corpora, tmp_path / "run", quiet=True)
+    run = read_run(tmp_path / "run")
+    conversion = convert(run, Settings(root=corpora, tflite_python=tflite_python()))
+    compiled, parity = conversion.compiled, conversion.parity
+    print(f"{name}: {len(compiled.flatbuffer)} bytes, agree {parity['label_agreement']:.3f}, ", end="")
+    print(f"UAR {parity['uar']['float']:.3f} -> {parity['uar']['int8']:.3f}, {parity['runtimes']}")
+    assert failures(parity) == []
+    assert len(compiled.flatbuffer) <= 1.3 * compiled.weight_bytes + 8192
+    path = tmp_path / "model.tflite"
+    path.write_bytes(model_bytes(conversion, "long")[0])
+    model = Model.load(path)
+    assert model.self_test().passed
+    classifier = Classifier(model=model)
+    heard = [classifier.classify(str(corpora / each.path)) for each in held_out[:20]]
+    assert all(sum(each.scores.values()) == pytest.approx(1.0, abs=1e-4) for each in heard)
