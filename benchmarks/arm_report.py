@@ -14,6 +14,8 @@ from pathlib import Path
 from arm_cycles import CORES, COVERAGE, Table, measure
 from arm_instructions import ALLOWED_GROWTH
 
+from edge_ser.model import DEFAULT_MODEL
+
 HOME = Path(__file__).resolve().parent.parent
 SUITES = {
     "litert": ["frontend", "models", "live", "kaldi-native-fbank", "light-sernet"],
@@ -26,15 +28,21 @@ BOARDS = {
     "Pi 4, 1.5 GHz": ("cortex-a72", 1.5e9),
     "Pi 5, 2.4 GHz": ("neoverse-n1", 2.4e9),
 }
-OURS_AND_RIVALS = [  # (title, ours, rival): stages by their beginnings
-    ("MFCC of a frame, kaldi-native-fbank", "MFCC of a frame (25", "MFCC of a frame, kaldi"),
+WINDOW = "{runtime}: a window of 3 s, {model}"  # how arm_stages.py calls one run of a model
+OURS_AND_RIVALS = [  # (title, our stage, the rival's)
+    (
+        "MFCC of a frame, kaldi-native-fbank",
+        "MFCC of a frame (25/10 ms, 40 mel, 13 cepstra)",
+        "MFCC of a frame, kaldi-native-fbank",
+    ),
     *(
-        (f"window of 3 s on {runtime}, Light-SERNet {kind}", f"{runtime}: a window", f"{runtime}: {rival}")
-        for runtime in ("ai_edge_litert", "tflite_runtime")
-        for kind, rival in (
-            ("int8", "a window of 3 s, light-sernet-int8"),
-            ("float32", "a window of 3 s, light-sernet-float"),
+        (
+            f"window of 3 s on {runtime}, Light-SERNet {kind}",
+            WINDOW.format(runtime=runtime, model=DEFAULT_MODEL),
+            WINDOW.format(runtime=runtime, model=f"light-sernet-{kind}"),
         )
+        for runtime in ("ai_edge_litert", "tflite_runtime")
+        for kind in ("int8", "float32")
     ),
 ]
 
@@ -58,22 +66,12 @@ def milliseconds(seconds: float) -> str:
     return f"{float(f'{1000 * seconds:.2g}'):g}"
 
 
-def stage(names: list[str], beginning: str) -> str:
-    """The one stage whose name begins so."""
-    [found] = [name for name in names if name.startswith(beginning)]
-    return found
-
-
 def ratios(instructions: Table, cycles: Table) -> str:
     """How many times as much as ours the rivals take."""
     rows = []
     for title, ours, rival in OURS_AND_RIVALS:
-        row = [title]
-        for table, keys in ((instructions, ["cortex-a53", "cortex-a76"]), (cycles, list(CORES))):
-            for key in keys:
-                names = list(table[key])
-                row.append(f"{table[key][stage(names, rival)] / table[key][stage(names, ours)]:.1f}")
-        rows.append(row)
+        figures = [instructions["cortex-a53"], instructions["cortex-a76"], *(cycles[core] for core in CORES)]
+        rows.append([title, *(f"{figure[rival] / figure[ours]:.1f}" for figure in figures)])
     header = ["rival over ours", "instructions, A53", "A76", "cycles, A53", "A72", "N1"]
     return markdown(header, rows)
 
@@ -108,5 +106,5 @@ def page(instructions: Table, cycles: Table) -> str:
 TEXT = (Path(__file__).parent / "arm_report.md.in").read_text()
 
 if __name__ == "__main__":
-    (HOME / "docs").mkdir(exist_ok=True)
-    (HOME / "docs" / "arm.md").write_text(page(*measure(SUITES)))
+    measured = measure(SUITES)
+    (HOME / "docs" / "arm.md").write_text(page(*measured))
