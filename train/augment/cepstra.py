@@ -35,7 +35,9 @@ class VocalTract:
 
     def apply(self, features: Features, rng: np.random.Generator) -> Features:
         step = int(np.clip(round(rng.normal(0.0, self.sd) / STEP), -8, 8))
-        return features @ _warp(step, features.shape[1], self.n_mels, self.high_hz) if step else features
+        return (
+            features @ warp_matrix(step, features.shape[1], self.n_mels, self.high_hz) if step else features
+        )
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def slaney_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @functools.cache
-def _warp(step: int, n: int, n_mels: int, high_hz: float) -> NDArray[np.float32]:
+def warp_matrix(step: int, n: int, n_mels: int, high_hz: float) -> NDArray[np.float32]:
     """The matrix [n, n] by which rows of cepstra are multiplied from the right."""
     band = slaney_mel(np.array([high_hz]))[0] / (n_mels + 1)
     centres = slaney_hz(band * np.arange(1, n_mels + 1))
