@@ -2,8 +2,8 @@
 
 ``python benchmarks/warped_listening.py runs/cv-NAME`` asks every fold's model about the speakers it left out,
 with the cepstra as they are and with the frequency axis stretched by exp(-x) and exp(x)
-(train/augment/cepstra.py), and averages the probabilities. Nothing is trained or chosen. Prints UAR and WA, and
-the gain with its 95 % interval over speakers.
+(train/augment/cepstra.py), and averages the probabilities. Nothing is trained or chosen. Prints UAR and WA,
+and the gain with its 95 % interval over speakers.
 """
 
 from __future__ import annotations
