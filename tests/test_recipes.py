@@ -89,6 +89,22 @@ def test_a_masked_stretch_inside_an_utterance_is_not_padding() -> None:
     assert FrameMask(4)(features).numpy().tolist() == [[True, False]]
 
 
+def test_attention_can_be_looked_at() -> None:
+    import numpy as np
+
+    from train.report.explain import STRETCHES, attention, occlusion
+
+    features = np.random.default_rng(3).standard_normal((60, 39)).astype(np.float32)
+    model = build_model(
+        load_recipe("iemocap-bilstm-attention", ["model.options.units=4"]).model, Shape(None, 39, 6)
+    )
+    weights = attention(model, features)
+    assert weights is not None and weights.shape == (60,)
+    assert weights.sum() == pytest.approx(1.0)
+    assert occlusion(model, features, 2).shape == (STRETCHES,)
+    assert attention(build_model(load_recipe("emodb-gru").model, Shape(None, 39, 6)), features) is None
+
+
 def test_a_causal_network_does_not_look_ahead() -> None:
     import keras
     import numpy as np

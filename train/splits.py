@@ -43,7 +43,8 @@ def make_folds(utterances: Sequence[Utterance], evaluation: Evaluation, seed: in
     """
     if evaluation.split == "random-kfold":
         assignment = _random_assignment(utterances, evaluation.folds, seed)
-        return _folds(assignment, [f"fold {number:02d}" for number in range(1, evaluation.folds + 1)])
+        folds = _folds(assignment, [f"fold {number:02d}" for number in range(1, evaluation.folds + 1)])
+        return _checked(utterances, folds, speakers=False)
     speakers = sorted({utterance.speaker_id for utterance in utterances})
     n_folds = len(speakers) if evaluation.split == "loso" else evaluation.folds
     if len(speakers) < max(n_folds, 2):
@@ -55,8 +56,12 @@ def make_folds(utterances: Sequence[Utterance], evaluation: Evaluation, seed: in
         fold_of = _deal_speakers(utterances, speakers, n_folds, seed)
         names = [f"fold {number:02d}" for number in range(1, n_folds + 1)]
     folds = _folds([fold_of[utterance.speaker_id] for utterance in utterances], names)
+    return _checked(utterances, folds, speakers=True)
+
+
+def _checked(utterances: Sequence[Utterance], folds: list[Fold], speakers: bool) -> list[Fold]:
     for fold in folds:
-        check_leaks([utterances[i] for i in fold.train], [utterances[i] for i in fold.test])
+        check_leaks([utterances[i] for i in fold.train], [utterances[i] for i in fold.test], speakers)
     return folds
 
 
