@@ -19,6 +19,10 @@
 extern "C" {
 #endif
 
+#if defined(ES_SHARED) && defined(__GNUC__) /* while the shared library is built: only this header is visible */
+#pragma GCC visibility push(default)
+#endif
+
 #define ES_ALIGNMENT 64 /* of the block given to es_frontend_init, in bytes */
 
 /* Whose conventions the options start from; es_options_init lists what each one fixes. */
@@ -190,6 +194,10 @@ void es_reset(es_frontend *frontend);
 
 /* Samples since the last reset that were NaN, infinite or beyond 1e12 after scaling, and were replaced by 0. */
 uint64_t es_bad_samples(const es_frontend *frontend);
+
+#if defined(ES_SHARED) && defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }

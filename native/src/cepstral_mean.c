@@ -11,7 +11,7 @@ void es_column_sums_init(es_column_sums *sums, size_t width, int variance, es_ar
     *sums = (es_column_sums){.width = width, .variance = variance};
     sums->sum = es_arena_take(arena, width * sizeof(double));
     sums->square = es_arena_take(arena, width * sizeof(double));
-    sums->mean = es_arena_zeros(arena, width); /* the arena rounds up to more than a vector */
+    sums->mean = es_arena_floats(arena, width);
     sums->factor = es_arena_floats(arena, width);
 }
 

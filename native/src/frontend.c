@@ -14,8 +14,8 @@
 #include "spectral.h"
 
 enum {
-    BUFFER_HOPS = 32,  /* how far pushing may run ahead of pulling, in hops beyond two windows */
-    INT8_ROWS = 16     /* rows that are quantised together */
+    BUFFER_HOPS = 16, /* how far pushing may run ahead of pulling, in hops beyond two windows; stays in the L1 cache */
+    INT8_ROWS = 8      /* rows that are quantised together */
 };
 
 struct es_frontend {
@@ -23,6 +23,7 @@ struct es_frontend {
     es_spectral spectral;
     es_delta deltas[2];
     es_column_sums column_sums;
+    float *mean_pattern; /* [n_features * lanes] */
     es_sliding sliding;
     size_t n_features;
     float *int8_rows; /* [INT8_ROWS][n_features] */
@@ -217,7 +218,7 @@ void es_normalize_rows(es_frontend *fe, float *rows, size_t n_frames)
     if (fe->options.normalize_variance)
         es_normalize_utterance(&fe->column_sums, rows, n_frames);
     else
-        fe->spectral.kernel->subtract_mean(rows, n_frames, fe->n_features, fe->column_sums.sum, fe->column_sums.mean);
+        fe->spectral.kernel->subtract_mean(rows, n_frames, fe->n_features, fe->column_sums.sum, fe->mean_pattern);
 }
 
 /* ---- a whole signal ---- */
@@ -229,7 +230,8 @@ size_t es_process(es_frontend *fe, const float *samples, size_t n, float *rows)
     size_t done = 0;
     for (size_t taken = 0; taken < n;) {
         taken += es_push(fe, samples + taken, n - taken);
-        done += es_pull(fe, rows + done * fe->n_features, n_frames - done);
+        const size_t blocks = es_ready(fe) / ES_BLOCK * ES_BLOCK; /* a single frame is cheaper with the next one */
+        done += es_pull(fe, rows + done * fe->n_features, blocks);
     }
     es_finish(fe);
     done += es_pull(fe, rows + done * fe->n_features, n_frames - done);
@@ -312,6 +314,8 @@ static void lay_out(es_frontend *fe, const es_options *o, es_arena *arena)
     fe->n_features = width;
     if (o->normalize != ES_NORMALIZE_NONE)
         es_column_sums_init(&fe->column_sums, width, o->normalize_variance, arena);
+    if (o->normalize == ES_NORMALIZE_UTTERANCE)
+        fe->mean_pattern = es_arena_floats(arena, width * (size_t)kernel->lanes);
     if (o->normalize == ES_NORMALIZE_SLIDING)
         es_sliding_init(&fe->sliding, &fe->column_sums, (size_t)o->normalize_frames, arena);
     fe->int8_rows = es_arena_floats(arena, INT8_ROWS * width);

@@ -292,41 +292,35 @@ static void static_rows(es_spectral *sp, const float *samples, size_t n_frames, 
 
 /* ---- mean over rows ---- */
 
-/* Adds rows first .. end-1, summed in four strands of floats, to the double sums of the ES_LANES columns from c on. */
-static void add_rows(const float *restrict rows, size_t first, size_t end, size_t width, size_t c, double *restrict sum)
+/* Rows are taken as one long vector; after `width` vectors the columns fall on the same lanes again. So `pattern`, of that
+ * length, first gathers sums (in float over a short stretch, then in double) and in the end holds the means. */
+static void subtract_mean(float *restrict rows, size_t n_rows, size_t width, double *restrict sum,
+                          float *restrict pattern)
 {
-    V strand[4] = {es_splat(0.0f), es_splat(0.0f), es_splat(0.0f), es_splat(0.0f)};
-    size_t t = first;
-    for (; t + 4 <= end; t += 4)
-        for (size_t j = 0; j < 4; j++)
-            strand[j] += es_load(rows + (t + j) * width + c);
-    for (; t < end; t++)
-        strand[0] += es_load(rows + t * width + c);
-    float lanes[ES_LANES];
-    es_store(lanes, (strand[0] + strand[1]) + (strand[2] + strand[3]));
-    for (size_t i = 0; i < ES_LANES && c + i < width; i++)
-        sum[c + i] += (double)lanes[i];
-}
-
-static void subtract_mean(float *rows, size_t n_rows, size_t width, double *sum, float *mean)
-{
-    enum { STRETCH = 64 }; /* rows that are summed in float before the double takes over */
-    const size_t n = n_rows * width, reach = (width + ES_LANES - 1) / ES_LANES * ES_LANES;
-    const size_t whole = n < reach ? 0 : (n - reach) / width + 1; /* vectors of later rows might leave the array */
-    for (size_t i = 0; i < width; i++)
-        sum[i] = 0.0;
-    for (size_t i = whole * width; i < n; i++)
+    enum { STRETCH = 16 };
+    const size_t n = n_rows * width, period = width * ES_LANES, whole = n / period * period;
+    for (size_t c = 0; c < width; c++)
+        sum[c] = 0.0;
+    for (size_t start = 0; start < whole; start += STRETCH * period) {
+        const size_t end = start + STRETCH * period < whole ? start + STRETCH * period : whole;
+        memcpy(pattern, rows + start, period * sizeof *pattern);
+        for (size_t i = start + period; i < end; i += period)
+            for (size_t j = 0; j < period; j += ES_LANES)
+                es_store_aligned(pattern + j, es_load_aligned(pattern + j) + es_load(rows + i + j));
+        for (size_t j = 0; j < period; j += width)
+            for (size_t c = 0; c < width; c++)
+                sum[c] += (double)pattern[j + c];
+    }
+    for (size_t i = whole; i < n; i++)
         sum[i % width] += (double)rows[i];
-    for (size_t t = 0; t < whole; t += STRETCH)
-        for (size_t c = 0; c < width; c += ES_LANES)
-            add_rows(rows, t, t + STRETCH < whole ? t + STRETCH : whole, width, c, sum);
-    for (size_t i = 0; i < width; i++)
-        mean[i] = (float)(sum[i] / (double)n_rows);
-    for (size_t t = 0; t < whole; t++) /* mean is 0 behind the last column: the next row is not changed yet */
-        for (size_t c = 0; c < width; c += ES_LANES)
-            es_store(rows + t * width + c, es_load(rows + t * width + c) - es_load_aligned(mean + c));
-    for (size_t i = whole * width; i < n; i++)
-        rows[i] -= mean[i % width];
+
+    for (size_t j = 0; j < period; j++)
+        pattern[j] = (float)(sum[j % width] / (double)n_rows);
+    for (size_t i = 0; i < whole; i += period)
+        for (size_t j = 0; j < period; j += ES_LANES)
+            es_store(rows + i + j, es_load(rows + i + j) - es_load_aligned(pattern + j));
+    for (size_t i = whole; i < n; i++)
+        rows[i] -= pattern[i % width];
 }
 
 #define ES_JOINED(a, b) a##b

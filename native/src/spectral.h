@@ -26,9 +26,8 @@ typedef struct es_kernel {
     /* Copies n samples times scale to out; what is not finite or beyond 1e12 becomes 0. Returns how many did. With
      * preemphasis a > 0: out[i] = y[i] - a y[i-1] for the scaled samples y, *previous being y[-1], in and out. */
     size_t (*take_samples)(const float *samples, size_t n, float scale, float preemphasis, float *previous, float *out);
-    /* Subtracts from each column its mean over n_rows > 0 rows. sum: [width]; mean: [width rounded up to lanes], zero
-     * behind width. */
-    void (*subtract_mean)(float *rows, size_t n_rows, size_t width, double *sum, float *mean);
+    /* Subtracts from each column its mean over n_rows > 0 rows. Scratch: sum [width], pattern [width * lanes]. */
+    void (*subtract_mean)(float *rows, size_t n_rows, size_t width, double *sum, float *pattern);
 } es_kernel;
 
 /* The best kernel for this processor, or the one asked for; NULL when that one cannot run here. */
