@@ -1,6 +1,7 @@
 """edge_ser: speech in, emotion out, offline, on Raspberry-Pi-class hardware.
 
-The names below are the public API; each is imported when first used, so ``import edge_ser`` itself costs nothing.
+The names below are the public API; each is imported when first used, so ``import edge_ser`` itself costs
+nothing.
 """
 
 from __future__ import annotations

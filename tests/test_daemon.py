@@ -251,6 +251,27 @@ def test_the_wall_clock_may_jump_by_years_and_no_window_is_lost(
     assert times == [pytest.approx(0.25 * (n + 1)) for n in range(len(times))]
 
 
+def test_a_machine_that_was_busy_widens_the_hop_until_the_backlog_is_gone(
+    start_daemon: Start, model: list[str], tmp_path: Path
+) -> None:
+    import numpy as np
+    import soundfile
+
+    recording = tmp_path / "murmur.wav"
+    soundfile.write(recording, np.frombuffer(murmur(40), "<i2"), 16000)
+    service = start_daemon(*model, "--json-windows", "--source", str(recording))
+    wait_for(lambda: len(service.records("window")) >= 4)
+    service.process.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    service.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: service.records("hop") and service.records("hop")[-1]["hop_s"] == 0.25, within_s=30)
+    hops = [record["hop_s"] for record in service.records("hop")]
+    assert hops[0] == 0.5
+    assert service.records("hop")[0]["backlog_s"] > 0.25
+    times = [window["time_s"] for window in service.records("window")]
+    assert times == sorted(set(times))
+
+
 def test_the_broker_stops_and_starts_and_the_service_goes_on(
     make_microphone: MakeMicrophone,
     start_daemon: Start,
