@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def wait_and_return(folder: str, name: str, wait_s: float) -> int:
-    """Leave the process's number in FOLDER/NAME, wait and return 1; with that file there already, return 2."""
+    """Leave the process's number in FOLDER/NAME, wait, return 1; if that file is there already, return 2."""
     path = Path(folder) / name
     if path.exists():
         return 2

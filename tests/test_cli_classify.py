@@ -250,7 +250,14 @@ def test_a_reader_that_leaves_early_is_no_traceback(window_model, folder):
 
 def test_ctrl_c_ends_at_once_and_quietly(window_model, folder):
     command = [*EDGE_SER, "classify", "--json", "--model", window_model, "--raw", "--rate", "16000", "-"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A job that a shell starts in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signals.signal(signals.SIGINT, signals.SIG_DFL),
+    )
     process.stdin.write(bytes(64000))
     process.stdin.flush()
     deadline = time.monotonic() + 30
