@@ -77,6 +77,11 @@ class RoundedGraph(keras.layers.Layer):  # type: ignore[misc]
             outputs.append(run.outputs[0])
         return ops.stack(outputs, axis=1)
 
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Said, so that Keras need not trace all steps to find out."""
+        steps = (input_shape[1] or 0) // self.graph.inputs[0].shape[1]
+        return (input_shape[0], steps, self.graph.outputs[0].shape[1])
+
     def _round(self, value: Value, array: Array) -> Array:
         if value in self.tuned:
             variable = ops.convert_to_tensor(self.tuned[value])

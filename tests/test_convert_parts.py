@@ -162,7 +162,7 @@ def test_fine_tuning_brings_int8_nearer_to_float():
     array = np.asarray(kernel).copy()
     array[0, 0, :] = 12.0
     kernel.assign(array)
-    calibration, x = sequences(32, 8, 10), sequences(16, 8, 10, seed=2)
+    calibration, x = sequences(32, 4, 10), sequences(16, 4, 10, seed=2)
     calibration[..., 0] *= 0.05
     x[..., 0] *= 0.05
     expected = np.asarray(model(x, training=False))
@@ -176,7 +176,7 @@ def test_fine_tuning_brings_int8_nearer_to_float():
 
 
 def test_fine_tuning_is_repeatable():
-    x = sequences(16, 4, 10)
+    x = sequences(16, 2, 10)
     losses = []
     for _ in range(2):
         graph = build_graph(causal_cnn(), 2, step=True)
