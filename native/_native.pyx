@@ -1,6 +1,7 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, binding=False
 """The Cython binding of the C front end: validates, releases the GIL, calls C. `edge_ser.frontend` is its face."""
 
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stddef cimport size_t
 from libc.stdint cimport int8_t, int32_t, uint64_t
@@ -136,11 +137,27 @@ def options_problem(dict given) -> str | None:
     return None if problem == NULL else (<bytes>problem).decode("ascii")
 
 
-def samples_view(samples):
-    """`samples` as a C-contiguous float32 vector; AudioError when it is not a vector of floats."""
+cdef object new_array = numpy.empty
+cdef object float32 = numpy.dtype(numpy.float32)
+
+
+cdef int hold_samples(samples, Py_buffer *view) except -1:
+    """Acquires a contiguous float32 vector, a copy when need be; AudioError when it is not a vector of floats.
+
+    The buffer protocol is used by hand: a typed memoryview costs half a microsecond, as much as the features of a hop.
+    """
+    try:
+        PyObject_GetBuffer(samples, view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    except (BufferError, TypeError, ValueError):
+        pass
+    else:
+        if view.ndim == 1 and view.format[0] == b"f" and view.format[1] == 0:
+            return 0
+        PyBuffer_Release(view)
     if not isinstance(samples, numpy.ndarray) or samples.ndim != 1 or samples.dtype.kind != "f":
         raise AudioError("samples must be a one-dimensional array of floats, nominally -1 to 1: convert them first")
-    return numpy.ascontiguousarray(samples, dtype=numpy.float32)
+    PyObject_GetBuffer(numpy.ascontiguousarray(samples, dtype=numpy.float32), view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    return 0
 
 
 cdef class NativeFrontend:
@@ -180,6 +197,12 @@ cdef class NativeFrontend:
         """The instructions in use: sse2, avx2, avx512, neon or scalar."""
         return (<bytes>es_simd_name(self.frontend)).decode("ascii")
 
+    cdef int begin_whole(self) except -1:
+        self.enter()
+        self.waiting.clear()
+        self.finished = True
+        return 0
+
     def n_frames(self, size_t n_samples) -> int:
         """Rows that a signal of ``n_samples`` samples gives."""
         return es_n_frames(self.frontend, n_samples)
@@ -191,20 +214,19 @@ cdef class NativeFrontend:
 
     def process(self, samples):
         """float32 [n] samples -> float32 [frames, features]. Resets first; ends the signal."""
-        cdef const float[::1] x = samples_view(samples)
-        cdef size_t n = x.shape[0], n_frames = es_n_frames(self.frontend, n)
-        rows = numpy.empty((n_frames, self.n_features), dtype=numpy.float32)
-        cdef float[:, ::1] out = rows
-        self.enter()
-        self.waiting.clear()
-        self.finished = True
-        if n_frames == 0:
+        cdef Py_buffer x, out
+        hold_samples(samples, &x)
+        cdef size_t n = x.len // sizeof(float)
+        try:
+            rows = new_array((es_n_frames(self.frontend, n), self.n_features), float32)
+            PyObject_GetBuffer(rows, &out, PyBUF_WRITABLE)
+            self.begin_whole()
             with nogil:
-                es_process(self.frontend, &x[0] if n else NULL, n, NULL)
-        else:
-            with nogil:
-                es_process(self.frontend, &x[0], n, &out[0, 0])
-        self.busy = False
+                es_process(self.frontend, <float *>x.buf, n, <float *>out.buf)
+            self.busy = False
+            PyBuffer_Release(&out)
+        finally:
+            PyBuffer_Release(&x)
         return rows
 
     def process_int8(self, samples, const float[::1] scale, const float[::1] offset, int8_t[:, ::1] out) -> int:
@@ -213,24 +235,24 @@ cdef class NativeFrontend:
         ``scale``, ``offset``: float32 [features]. ``out`` may have more rows than the signal has frames; the others
         are left alone.
         """
-        cdef const float[::1] x = samples_view(samples)
-        cdef size_t n = x.shape[0], n_frames = es_n_frames(self.frontend, n)
-        if <size_t>scale.shape[0] != self.n_features or <size_t>offset.shape[0] != self.n_features:
-            raise ConfigError(f"scale and offset must have {self.n_features} values, one for each feature")
-        if <size_t>out.shape[1] != self.n_features or <size_t>out.shape[0] < n_frames:
-            raise ConfigError(
-                f"out is {out.shape[0]} x {out.shape[1]}, the features are {n_frames} x {self.n_features}")
-        cdef float[::1] work = numpy.empty(max(1, n_frames * self.n_features) if self.utterance else 1,
-                                           dtype=numpy.float32)
-        self.enter()
-        self.waiting.clear()
-        self.finished = True
-        if n_frames == 0:
-            es_process(self.frontend, &x[0] if n else NULL, n, NULL)
-        else:
-            with nogil:
-                es_process_int8(self.frontend, &x[0], n, &scale[0], &offset[0], &out[0, 0], &work[0])
-        self.busy = False
+        cdef Py_buffer x
+        hold_samples(samples, &x)
+        cdef size_t n = x.len // sizeof(float), n_frames = es_n_frames(self.frontend, n)
+        cdef float[::1] work
+        try:
+            if <size_t>scale.shape[0] != self.n_features or <size_t>offset.shape[0] != self.n_features:
+                raise ConfigError(f"scale and offset must have {self.n_features} values, one for each feature")
+            if <size_t>out.shape[1] != self.n_features or <size_t>out.shape[0] < n_frames:
+                raise ConfigError(
+                    f"out is {out.shape[0]} x {out.shape[1]}, the features are {n_frames} x {self.n_features}")
+            work = new_array(max(1, n_frames * self.n_features) if self.utterance else 1, float32)
+            self.begin_whole()
+            if n_frames > 0:
+                with nogil:
+                    es_process_int8(self.frontend, <float *>x.buf, n, &scale[0], &offset[0], &out[0, 0], &work[0])
+            self.busy = False
+        finally:
+            PyBuffer_Release(&x)
         return n_frames
 
     cdef int store_ready(self) except -1:
@@ -247,22 +269,24 @@ cdef class NativeFrontend:
 
     def push(self, samples) -> None:
         """Takes the next samples, float32 [n], of a signal; any n."""
-        cdef const float[::1] x = samples_view(samples)
-        cdef size_t n = x.shape[0], taken = 0
+        cdef Py_buffer x
+        cdef size_t taken = 0, n
         if self.finished:
             raise AudioError("the signal has ended: call reset before pushing the next one")
-        if n == 0:
-            return
-        self.enter()
+        hold_samples(samples, &x)
+        n = x.len // sizeof(float)
         try:
-            while True:
-                with nogil:
-                    taken += es_push(self.frontend, &x[taken], n - taken)
-                if taken == n:
-                    return
-                self.store_ready()
+            self.enter()
+            try:
+                while taken < n:
+                    with nogil:
+                        taken += es_push(self.frontend, <float *>x.buf + taken, n - taken)
+                    if taken < n:
+                        self.store_ready()
+            finally:
+                self.busy = False
         finally:
-            self.busy = False
+            PyBuffer_Release(&x)
 
     def finish(self) -> None:
         """Ends the signal: the rows that wait for later samples become ready."""
@@ -276,24 +300,27 @@ cdef class NativeFrontend:
         all rows wait for it.
         """
         cdef size_t ready = es_ready(self.frontend), stored = 0, row_bytes = self.n_features * sizeof(float)
+        cdef Py_buffer out
         if self.utterance and not self.finished:
-            return numpy.empty((0, self.n_features), dtype=numpy.float32)
+            return new_array((0, self.n_features), float32)
         for block in self.waiting:
             stored += len(block) // row_bytes
-        rows = numpy.empty((stored + ready, self.n_features), dtype=numpy.float32)
-        if stored + ready == 0:
-            return rows
-        cdef float[:, ::1] out = rows
-        cdef char *place = <char *>&out[0, 0]
-        for block in self.waiting:
-            memcpy(place, PyBytes_AsString(block), len(block))
-            place += len(block)
-        self.waiting.clear()
-        self.enter()
-        with nogil:
-            es_pull(self.frontend, <float *>place, ready)
-            es_normalize_rows(self.frontend, &out[0, 0], stored + ready)
-        self.busy = False
+        rows = new_array((stored + ready, self.n_features), float32)
+        PyObject_GetBuffer(rows, &out, PyBUF_WRITABLE)
+        cdef char *place = <char *>out.buf
+        try:
+            self.enter()
+            for block in self.waiting:
+                memcpy(place, PyBytes_AsString(block), len(block))
+                place += len(block)
+            if stored:
+                self.waiting.clear()
+            with nogil:
+                es_pull(self.frontend, <float *>place, ready)
+                es_normalize_rows(self.frontend, <float *>out.buf, stored + ready)
+            self.busy = False
+        finally:
+            PyBuffer_Release(&out)
         return rows
 
     def reset(self) -> None:
