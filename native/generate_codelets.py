@@ -3,15 +3,15 @@
     python native/generate_codelets.py            writes the file
     python native/generate_codelets.py --check    exit status 1 when the file is not what would be written
 
-The algorithm is the conjugate-pair split radix (Kamar and Elcherif 1989): with W = exp(-2 pi i / N) and E, A, B the
-transforms of x[2j], x[4j+1], x[4j-1],
+The algorithm is the conjugate-pair split radix (Kamar and Elcherif 1989): with W = exp(-2 pi i / N) and E, A, B
+the transforms of x[2j], x[4j+1], x[4j-1],
 
     p = W^k A[k] + W^-k B[k],   m = W^k A[k] - W^-k B[k]
     X[k] = E[k] + p,   X[k+N/2] = E[k] - p,   X[k+N/4] = E[k+N/4] - i m,   X[k+3N/4] = E[k+N/4] + i m.
 
-W^k is taken as cos (1 - i tan), and the common cosine moved behind the sums, so that all products fuse with additions.
-A value is loaded where it is first needed and a result stored as soon as it is known: compilers keep that order, and
-it is what keeps the number of live values near the number of registers.
+W^k is taken as cos (1 - i tan), and the common cosine moved behind the sums, so that products fuse with
+additions. A value is loaded where it is first needed and a result stored as soon as it is known: compilers keep
+that order, and it is what keeps the number of live values near the number of registers.
 """
 
 from __future__ import annotations
@@ -113,7 +113,9 @@ def keep(_: int, __: Complex) -> None:
     """Results of inner transforms stay in variables."""
 
 
-def complex_fft(w: Writer, load: Callable[[int], Complex], indices: list[int], store: Store = keep) -> list[Complex]:
+def complex_fft(
+    w: Writer, load: Callable[[int], Complex], indices: list[int], store: Store = keep
+) -> list[Complex]:
     n = len(indices)
     if n == 1:
         return [load(indices[0])]
@@ -139,7 +141,9 @@ def complex_fft(w: Writer, load: Callable[[int], Complex], indices: list[int], s
     return out
 
 
-def real_fft(w: Writer, load: Callable[[int], Value], indices: list[int], store: Store = keep) -> list[Complex]:
+def real_fft(
+    w: Writer, load: Callable[[int], Value], indices: list[int], store: Store = keep
+) -> list[Complex]:
     """Bins 0 to n/2; the others follow from X[n-k] = conj X[k]."""
     n = len(indices)
     if n == 1:
@@ -194,8 +198,11 @@ def real_pass(n: int, used: int) -> str:
         w.lines.append(f"    ES_TWIDDLE({k}, {sign(re)}{re.name}, {sign(im)}{im.name});")
 
     real_fft(w, load, list(range(n)), store)
-    return function(f"real_pass_{n}_{used}", "const float *x, ptrdiff_t n_columns, const float *twiddle, "
-                    "float *re, float *im, float *middle", w)
+    return function(
+        f"real_pass_{n}_{used}",
+        "const float *x, ptrdiff_t n_columns, const float *twiddle, float *re, float *im, float *middle",
+        w,
+    )
 
 
 def sign(a: Real) -> str:
@@ -221,7 +228,9 @@ def complex_pass(n: int) -> str:
             w.lines.append(f"    es_store(down + {n - k} * n_rows, es_reverse({power}));")
 
     complex_fft(w, load, list(range(n)), store)
-    return function(f"complex_pass_{n}", "const V *re, const V *im, ptrdiff_t n_rows, float *up, float *down", w)
+    return function(
+        f"complex_pass_{n}", "const V *re, const V *im, ptrdiff_t n_rows, float *up, float *down", w
+    )
 
 
 def function(name: str, parameters: str, w: Writer) -> str:

@@ -1,0 +1,67 @@
+"""Writes docs/benchmarks.md from the figures of benchmarks/frontend.py.
+
+python benchmarks/frontend_report.py [docs/results/frontend.json]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HOME = Path(__file__).resolve().parent.parent
+LEVELS = {"base": "SSE2 / NEON", "avx2": "AVX2", "avx512": "AVX-512"}
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def text(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    batch = [
+        [
+            f"{row['seconds']} s",
+            LEVELS[row["level"]],
+            f"{row['ours_ns_per_frame']:.0f}",
+            row["rival"],
+            f"{row['rival_ns_per_frame']:.0f}",
+            f"{row['ratio']:.3f} ({row['ratio_q1']:.3f} to {row['ratio_q3']:.3f})",
+        ]
+        for row in result["batch"]
+    ]
+    options = [[row["options"], f"{row['per_point']:.2f}"] for row in result["options"]]
+    return f"""# Time of the front end
+
+Written by `python benchmarks/frontend_report.py` from docs/results/frontend.json, which
+`PYTHONPATH=. python benchmarks/frontend.py --json docs/results/frontend.json` made on {machine["date"]}:
+{machine["processor"]} ({machine["machine"]}), one thread, load average {machine["load"]:.1f} at the start;
+Python {machine["python"]}, {versions}.
+
+The whole default MFCC (16 kHz, 25/10 ms, 512 points, 40 bands, 13 cepstra) with the cepstral mean, called from
+Python. A rival takes turns with ours; the ratio is the median over {result["rounds"]} pairs of turns (fewer for the slow
+ones), with its quartiles. Times are medians in nanoseconds a frame. The machine was shared: where the quartiles lie
+far apart, something else was running, and the ratio means little.
+
+{table(["signal", "instructions", "ours", "rival", "its time", "ours / rival"], batch)}
+
+Streaming, a hop of 10 ms through `push` and `pull`: {result["streaming"]["us_per_hop"]:.2f} µs
+(best {result["streaming"]["best_us_per_hop"]:.2f} µs).
+
+Other options, time for a point of the FFT as a multiple of the default's:
+
+{table(["options", "multiple"], options)}
+
+From C: `make -C native && native/build/bench`. On ARM: [arm.md](arm.md).
+"""
+
+
+def main() -> None:
+    source = Path(sys.argv[1]) if len(sys.argv) > 1 else HOME / "docs" / "results" / "frontend.json"
+    (HOME / "docs" / "benchmarks.md").write_text(text(json.loads(source.read_text())))
+
+
+if __name__ == "__main__":
+    main()
