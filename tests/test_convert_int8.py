@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from convert_parts import causal_cnn, enliven, recurrent_step, sequences, window_cnn
+from tflite_venv import tflite_python
 
 from edge_ser.graph import read_graph
 from train.backend import configure
@@ -19,7 +20,6 @@ from convert.compiler import Options, compile_model  # noqa: E402
 from convert.integers import Quant, centred, quant_of_range, quantise, quantise_weights  # noqa: E402
 from convert.interpret import run_elsewhere, run_graph  # noqa: E402
 from convert.recurrent import Precision  # noqa: E402
-from convert.runtimes import tflite_python  # noqa: E402
 
 STEP_MODELS = {
     "gru": lambda: recurrent_step("gru", 1),
@@ -148,8 +148,6 @@ def test_the_same_model_and_data_give_the_same_bytes():
 
 def test_tflite_runtime_agrees_within_one_step(step):
     python = tflite_python()
-    if python is None:
-        pytest.skip("no environment with tflite-runtime (python -m convert.runtimes makes one)")
     _, compiled = step
     codes = [compiled.quantise(each) for each in sequences(8, 60, 10, seed=9)]
     ours = np.concatenate(run_graph(compiled.flatbuffer, codes)).astype(int)
