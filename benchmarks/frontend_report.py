@@ -40,10 +40,10 @@ Written by `python benchmarks/frontend_report.py` from docs/results/frontend.jso
 {machine["processor"]} ({machine["machine"]}), one thread, load average {machine["load"]:.1f} at the start;
 Python {machine["python"]}, {versions}.
 
-The whole default MFCC (16 kHz, 25/10 ms, 512 points, 40 bands, 13 cepstra) with the cepstral mean, called from
-Python. A rival takes turns with ours; the ratio is the median over {result["rounds"]} pairs of turns (fewer for the slow
-ones), with its quartiles. Times are medians in nanoseconds a frame. The machine was shared: where the quartiles lie
-far apart, something else was running, and the ratio means little.
+The whole default MFCC (16 kHz, 25/10 ms, 512 points, 40 bands, 13 cepstra) with the cepstral mean, called
+from Python. A rival takes turns with ours; the ratio is the median over {result["rounds"]} pairs of turns
+(fewer for the slow ones), with its quartiles. Times are medians in nanoseconds a frame. The machine was
+shared: where the quartiles lie far apart, something else was running, and the ratio means little.
 
 {table(["signal", "instructions", "ours", "rival", "its time", "ours / rival"], batch)}
 

@@ -3,15 +3,15 @@
     python native/generate_codelets.py            writes the file
     python native/generate_codelets.py --check    exit status 1 when the file is not what would be written
 
-The algorithm is the conjugate-pair split radix (Kamar and Elcherif 1989): with W = exp(-2 pi i / N) and E, A, B
-the transforms of x[2j], x[4j+1], x[4j-1],
+The algorithm is the conjugate-pair split radix (Kamar and Elcherif 1989): with W = exp(-2 pi i / N) and
+E, A, B the transforms of x[2j], x[4j+1], x[4j-1],
 
     p = W^k A[k] + W^-k B[k],   m = W^k A[k] - W^-k B[k]
     X[k] = E[k] + p,   X[k+N/2] = E[k] - p,   X[k+N/4] = E[k+N/4] - i m,   X[k+3N/4] = E[k+N/4] + i m.
 
 W^k is taken as cos (1 - i tan), and the common cosine moved behind the sums, so that products fuse with
-additions. A value is loaded where it is first needed and a result stored as soon as it is known: compilers keep
-that order, and it is what keeps the number of live values near the number of registers.
+additions. A value is loaded where it is first needed and a result stored as soon as it is known: compilers
+keep that order, and it is what keeps the number of live values near the number of registers.
 """
 
 from __future__ import annotations
