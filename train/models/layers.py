@@ -15,9 +15,9 @@ PACKAGE = "edge_ser"
 NORM_MOMENTUM = 0.95
 
 
-def normalised(x: Any, name: str | None = None) -> Any:
+def normalised(x: Any, name: str | None = None, momentum: float = NORM_MOMENTUM) -> Any:
     """Batch normalisation as all architectures here use it."""
-    return keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, name=name)(x)
+    return keras.layers.BatchNormalization(momentum=momentum, name=name)(x)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

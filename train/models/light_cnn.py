@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from train.models import Shape
-from train.models.layers import finish, normalised
+from train.models.layers import NORM_MOMENTUM, finish, normalised
 
 KIND = "cnn"
 FORM = "window"
@@ -31,26 +31,29 @@ class Options:
     time_stride: int = 2
     dropout: float = 0.3
     l2: float = 0.0
+    norm_momentum: float = NORM_MOMENTUM
 
 
-def _block(x: Any, width: int, kernel: tuple[int, int], l2: float, strides: tuple[int, int] = (1, 1)) -> Any:
-    regularizer = keras.regularizers.L2(l2) if l2 else None
+def _block(
+    x: Any, width: int, kernel: tuple[int, int], options: Options, strides: tuple[int, int] = (1, 1)
+) -> Any:
+    regularizer = keras.regularizers.L2(options.l2) if options.l2 else None
     x = layers.Conv2D(
         width, kernel, strides=strides, padding="same", use_bias=False, kernel_regularizer=regularizer
     )(x)
-    x = normalised(x)
+    x = normalised(x, momentum=options.norm_momentum)
     return layers.ReLU()(x)
 
 
 def embedding(plane: Any, options: Options) -> Any:
     """[batch, frames, features, 1] -> [batch, head]."""
     strides = (options.time_stride, 1)
-    paths = [_block(plane, options.stem, kernel, options.l2, strides) for kernel in ((11, 1), (1, 9), (3, 3))]
+    paths = [_block(plane, options.stem, kernel, options, strides) for kernel in ((11, 1), (1, 9), (3, 3))]
     x = layers.Concatenate()([layers.AveragePooling2D((2, 2))(path) for path in paths])
     for width, pool in zip(options.widths, options.pools, strict=True):
-        x = _block(x, width, (3, 3), options.l2)
+        x = _block(x, width, (3, 3), options)
         x = layers.AveragePooling2D(tuple(pool))(x)
-    x = _block(x, options.head, (1, 1), options.l2)
+    x = _block(x, options.head, (1, 1), options)
     x = layers.GlobalAveragePooling2D()(x)
     return layers.Dropout(options.dropout)(x)
 
