@@ -92,7 +92,10 @@ class Microphone:
         stream, audio, self._stream, self._audio = self._stream, self._audio, None, None
         if audio is None:
             return
-        closer = threading.Thread(target=_close, args=(stream, audio), name="microphone-close", daemon=True)
+        stalled = self.state == "stalled"
+        closer = threading.Thread(
+            target=_close, args=(stream, audio, stalled), name="microphone-close", daemon=True
+        )
         closer.start()
         closer.join(CLOSE_S)
         self._ring.clear()
@@ -181,7 +184,13 @@ class Microphone:
         self.state, self.reason = state, reason
 
 
-def _close(stream: Any, audio: Any) -> None:
+def _close(stream: Any, audio: Any, stalled: bool) -> None:
+    # Closing what was not stopped cancels PortAudio's thread, which may be waiting for the interpreter's lock
+    # and would leave it locked for ever. Without frames it waits for the device: cancelling is safe then, and
+    # stopping would be endless.
+    with contextlib.suppress(OSError):
+        if stream is not None and not stalled:
+            stream.stop_stream()
     with contextlib.suppress(OSError):
         if stream is not None:
             stream.close()

@@ -15,15 +15,19 @@ _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERRO
 
 
 def notify(*assignments: str) -> bool:
-    """Send ``READY=1`` and the like; False where nobody asked for it."""
+    """Send ``READY=1`` and the like, without waiting; False where nobody asked for it or nobody reads."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return False
     if address[0] == "@":  # the abstract namespace
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.connect(address)
-        channel.sendall("\n".join(assignments).encode())
+        channel.setblocking(False)
+        try:
+            channel.connect(address)
+            channel.send("\n".join(assignments).encode())
+        except BlockingIOError:
+            return False
     return True
 
 

@@ -124,6 +124,16 @@ def test_a_stopped_process_no_longer_feeds_the_watchdog(
     wait_for(lambda: service.told("WATCHDOG=1") > fed)
 
 
+def test_a_service_manager_that_does_not_read_stops_nothing(
+    make_microphone: MakeMicrophone, start_daemon: Start, model: list[str]
+) -> None:
+    make_microphone(murmur(3))
+    service = start_daemon(*model, "--heartbeat-s", "1", watchdog_s=0.4)  # ten notes a second fill the socket
+    wait_for(lambda: windows(service) > 30, within_s=30)
+    assert service.told("WATCHDOG=1") >= 5
+    assert service.stop() == 0
+
+
 def test_a_worker_that_hears_nothing_new_does_not_feed_the_watchdog(
     start_daemon: Start, model: list[str]
 ) -> None:
