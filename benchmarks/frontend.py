@@ -3,8 +3,8 @@
     python benchmarks/frontend.py [--json docs/results/frontend.json] [--rounds 40] [--processor 1]
 
 Nothing is installed. Everything runs in this process, on one processor and one thread. Ours and a rival
-take turns (A B A B ...); the figure is the median of the ratios of neighbouring turns, so that other load hits
-both. FFTW3f (libfftw3-dev and a C compiler) is the limit: its FFTs alone, without any feature.
+take turns (A B A B ...); the figure is the median of the ratios of neighbouring turns, so that other load
+hits both. FFTW3f (libfftw3-dev and a C compiler) is the limit: its FFTs alone, without any feature.
 benchmarks/frontend_report.py turns the JSON into docs/benchmarks.md.
 """
 
