@@ -292,8 +292,8 @@ static void static_rows(es_spectral *sp, const float *samples, size_t n_frames, 
 
 /* ---- mean over rows ---- */
 
-/* Rows are taken as one long vector; after `width` vectors the columns fall on the same lanes again. So `pattern`, of that
- * length, first gathers sums (in float over a short stretch, then in double) and in the end holds the means. */
+/* Rows are taken as one long vector; after `width` vectors the columns fall on the same lanes again. So `pattern`, of
+ * that length, first gathers sums (in float over a short stretch, then in double) and in the end holds the means. */
 static void subtract_mean(float *restrict rows, size_t n_rows, size_t width, double *restrict sum,
                           float *restrict pattern)
 {
