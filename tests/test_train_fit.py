@@ -328,9 +328,7 @@ def test_mistakes_on_the_command_line_are_one_line(
         == ConfigError.exit_status
     )
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train: ")]
-    assert [("did you mean 'emodb-cnn'" in errors[0]), ("did you mean 'emodb/03'" in errors[1])] == [
-        True,
-        True,
-    ]
+    assert "did you mean 'emodb-cnn'" in errors[0]
+    assert "did you mean 'emodb/03'" in errors[1]
     assert "no such corpus" in errors[2] and "leak: corpus emodb" in errors[3]
     assert issubclass(ConfigError, EdgeSerError) and not (tmp_path / "run").exists()
