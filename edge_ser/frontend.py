@@ -5,10 +5,9 @@ The arithmetic is in ``native/``; docs/frontend.md has the formulas and their so
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -107,8 +106,7 @@ class FrontendOptions:
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
-                near = difflib.get_close_matches(str(name), known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                hint = _nearest(str(name), known)
                 raise ConfigError(f"front-end options: unknown field {name!r}{hint}")
         for name in known:
             if values.get(name) is None:
@@ -131,11 +129,17 @@ class FrontendOptions:
 def _choose(name: str, value: object) -> None:
     choices = _CHOICES[name]
     if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(
-            f"front-end options: {name} must be one of {', '.join(choices)}, not {value!r}{hint}"
+            f"front-end options: {name} must be one of {', '.join(choices)}, not {value!r}"
+            + _nearest(str(value), choices)
         )
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    import difflib  # needed for mistakes only, and start-up counts
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 _INTEGERS = {"rate_hz", "n_fft", "n_mels", "n_mfcc", "deltas", "delta_window"}

@@ -8,7 +8,6 @@ agree.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import struct
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ser.digest import sha256_hex
 from edge_ser.errors import ConfigError, ModelError
 from edge_ser.frontend import Frontend, FrontendOptions
 from edge_ser.graph import Graph, Tensor, read_graph
@@ -246,7 +246,7 @@ def _read_archive(data: bytes, name: str) -> tuple[dict[str, bytes], int]:
 
 def _check_digest(graph: bytes, record: dict[str, Any], name: str) -> bytes:
     """The graph, if it is what the record says."""
-    if len(graph) != record["bytes"] or hashlib.sha256(graph).hexdigest() != record["sha256"]:
+    if len(graph) != record["bytes"] or sha256_hex(graph) != record["sha256"]:
         raise ModelError(
             f"{name}: the graph is damaged (its size or sha256 differs); copy or download the file again"
         )
