@@ -1,7 +1,7 @@
 """SHA-256 without OpenSSL.
 
-``hashlib`` loads OpenSSL's library, the slowest import of a start; CPython's own code is as good for a file of
-100 KB. Its name differs between 3.11 and later, and a Python built without it falls back on hashlib.
+``hashlib`` loads OpenSSL's library, the slowest import of a start; CPython's own code is as good for a file
+of 100 KB. Its name differs between 3.11 and later, and a Python built without it falls back on hashlib.
 """
 
 from __future__ import annotations
