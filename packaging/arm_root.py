@@ -8,7 +8,7 @@ that both sides of a comparison run the same version of a runtime.
 
 Nothing outside `arm/` is touched and no privileges are needed: apt works on a state of its own, and packages
 are unpacked, not installed. What is already there and was built from the same lists is left alone.
-Environment: DEBIAN_MIRROR, when deb.debian.org is not to be asked.
+Debian's packages come from where this machine's apt has them, or from DEBIAN_MIRROR.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ARM = Path(__file__).resolve().parent.parent / "arm"
-MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 PYTHON = ["python3.11-minimal", "libpython3.11-stdlib", "libpython3.11-dev", "libstdc++6"]
@@ -77,13 +76,24 @@ def run(*command: str | Path, env: dict[str, str] | None = None) -> None:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}\nfailed with status {done.returncode}")
 
 
+def mirror() -> str:
+    """Where Debian 12 comes from: $DEBIAN_MIRROR, else where this machine's own apt has it from."""
+    if named := os.environ.get("DEBIAN_MIRROR"):
+        return named
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Codename: bookworm"]
+    known = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    if not known:
+        sys.exit("apt knows no Debian 12 here: run apt-get update, or set DEBIAN_MIRROR")
+    return known[0].rstrip("/")
+
+
 def unpack_debian(arch: str, packages: list[str], home: Path) -> None:
     """Downloads Debian packages of `arch` with their dependencies and unpacks them into home/root."""
     apt = home / "apt"
     for folder in ("state/lists/partial", "cache/archives/partial"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
     (apt / "state/status").write_text("")  # nothing is installed, so everything needed is downloaded
-    (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} bookworm main\n")
+    (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} bookworm main\n")
     options = {
         "APT::Architecture": arch,
         "APT::Architectures": arch,
@@ -120,7 +130,7 @@ def build(arch: str) -> None:
     root, home = ROOTS[arch], ARM / arch
     stamp = home / "complete"
     digest = hashlib.sha256(
-        f"{root} {MIRROR} {sys.version_info[:2] if arch == 'host' else ''}".encode()
+        f"{root} {mirror()} {sys.version_info[:2] if arch == 'host' else ''}".encode()
     ).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
         return
