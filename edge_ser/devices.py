@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_ser import native_messages
 from edge_ser.errors import DeviceError
-
-log = logging.getLogger(__name__)
 
 RATES_HZ = (16000, 48000, 44100, 32000, 24000, 22050, 96000, 8000)
 ALSA_ALIAS = "edge_ser_capture"
@@ -68,8 +66,11 @@ def open_portaudio(alsa_string: str | None = None) -> Any:
     os.environ.setdefault("JACK_NO_START_SERVER", "1")
     if alsa_string is not None and is_alsa_string(alsa_string):
         _name_alsa_string(alsa_string)
-    with _native_messages_to_log():
+    native_messages.catch()
+    try:
         return pyaudio.PyAudio()
+    finally:
+        native_messages.log_caught()
 
 
 def list_devices(audio: Any, with_rates: bool = False) -> list[Device]:
@@ -100,7 +101,7 @@ def accepts(audio: Any, index: int, rate_hz: int, info: dict[str, Any], channels
 
     for count in (1, 2) if channels is None else (channels,):
         if count <= info["maxInputChannels"]:
-            with contextlib.suppress(ValueError, OSError), _native_messages_to_log():
+            with contextlib.suppress(ValueError, OSError):
                 if audio.is_format_supported(
                     rate_hz, input_device=index, input_channels=count, input_format=pyaudio.paInt16
                 ):
@@ -155,24 +156,3 @@ def _name_alsa_string(alsa_string: str) -> None:
     fd = os.memfd_create("edge-ser-alsa.conf", 0)
     os.write(fd, text.encode())
     os.environ["ALSA_CONFIG_PATH"] = ":".join([*files, f"/proc/self/fd/{fd}"])
-
-
-@contextlib.contextmanager
-def _native_messages_to_log() -> Iterator[None]:
-    """alsa-lib and PortAudio write pages to standard error while they look around: keep them for -vv."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # no standard error at all
-        yield
-        return
-    memory = os.memfd_create("edge-ser-stderr")
-    os.dup2(memory, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        if log.isEnabledFor(logging.DEBUG):
-            for line in os.pread(memory, 1 << 20, 0).decode(errors="replace").splitlines():
-                log.debug("%s", line)
-        os.close(memory)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ser import native_messages
 from edge_ser.devices import Device, accepts, choose, list_devices, open_portaudio
 from edge_ser.errors import DeviceError
 from edge_ser.sources import Block, Resampler, pcm16_to_float
@@ -98,6 +99,7 @@ class Microphone:
         )
         closer.start()
         closer.join(CLOSE_S)
+        native_messages.log_caught()
         self._ring.clear()
         if closer.is_alive():
             raise DriverStuckError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -78,6 +79,22 @@ def test_an_unplugged_microphone_is_absent_until_it_is_back(make_microphone: Mak
         assert microphone.state == "listening"
         assert blocks[0].lost_s > 0
     microphone.close()
+
+
+def test_what_portaudio_says_of_it_is_a_debug_message_not_standard_error(
+    make_microphone: MakeMicrophone, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hardware = make_microphone(murmur(5))
+    caplog.set_level("DEBUG", "edge_ser.native_messages")
+    microphone = Microphone("filemic", 16000)
+    read_blocks(microphone, 0.2)
+    hardware.switch("unplug", True)
+    wait_for(lambda: _read_into(microphone, []) and microphone.state == "absent")
+    microphone.close()
+    assert "pa_linux_alsa.c" in caplog.text
+    assert capfd.readouterr().err == ""
+    os.write(2, b"the last words of a crash")
+    assert capfd.readouterr().err == "the last words of a crash"
 
 
 def test_a_microphone_that_is_absent_at_the_start_is_found_when_it_comes(

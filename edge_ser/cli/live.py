@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -93,8 +92,7 @@ def start_logging(verbose: int) -> None:
     """Messages to standard error: warnings and news, ``-v`` everything; with priorities where the journal
     reads.
     """
-    # A descriptor of its own: what alsa-lib writes to standard error is held back at times, this never is.
-    handler = logging.StreamHandler(os.fdopen(os.dup(2), "w", buffering=1))
+    handler = logging.StreamHandler()
     handler.setFormatter(
         JournalFormatter("%(message)s") if to_journal() else logging.Formatter("edge-ser: %(message)s")
     )
