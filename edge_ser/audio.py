@@ -1,8 +1,8 @@
 """Recordings as mono float32 at the model's rate, in blocks, so that an hour needs no more
 memory than a second.
 
-WAV is read here (edge_ser.wav), everything else by libsndfile through soundfile; soxr changes rates. Samples
-that are not finite become silence and are counted, clipping is measured; what was found is in
+WAV is read here (edge_ser.wav), everything else by libsndfile through soundfile; edge_ser.resample changes
+rates. Samples that are not finite become silence and are counted, clipping is measured; what was found is in
 ``AudioReader.notes()``.
 """
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from edge_ser import pcm
 from edge_ser.conditioner import FULL_SCALE_U8, Conditioner
 from edge_ser.errors import AudioError
+from edge_ser.resample import Resampler
 from edge_ser.wav import MAX_CHANNELS, WavHeader, read_wav_header
 
 BLOCK_SAMPLES = 1 << 16  # of all channels together: 256 KiB of float32
@@ -75,11 +76,7 @@ class AudioReader:
             mono = self.conditioner.apply(block)
             if self.source_rate_hz != self.rate_hz:
                 if resample is None:
-                    from soxr import ResampleStream
-
-                    resample = ResampleStream(
-                        self.source_rate_hz, self.rate_hz, 1, dtype="float32"
-                    ).resample_chunk
+                    resample = Resampler(self.source_rate_hz, self.rate_hz)
                 mono = resample(mono)
             if len(mono):
                 yield mono

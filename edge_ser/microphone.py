@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from edge_ser import native_messages
 from edge_ser.devices import Device, accepts, choose, list_devices, open_portaudio
 from edge_ser.errors import DeviceError
-from edge_ser.sources import Block, Resampler, pcm16_to_float
+from edge_ser.resample import Resampler
+from edge_ser.sources import Block, pcm16_to_float
 
 log = logging.getLogger(__name__)
 

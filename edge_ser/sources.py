@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ser.errors import AudioError
+from edge_ser.resample import Resampler
 
 BLOCK_S = 0.1
 
@@ -153,23 +154,6 @@ def _pieces(blocks: Iterable[NDArray[np.float32]], n: int) -> Iterator[NDArray[n
     for block in blocks:
         for start in range(0, len(block), n):
             yield block[start : start + n]
-
-
-class Resampler:
-    """Mono float32 from one rate to another, block by block; soxr is imported only where the rates differ."""
-
-    def __init__(self, from_hz: int, to_hz: int) -> None:
-        self._stream = None
-        if from_hz != to_hz:
-            import soxr
-
-            self._stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
-
-    def __call__(self, samples: NDArray[np.float32], last: bool = False) -> NDArray[np.float32]:
-        if self._stream is None:
-            return samples
-        resampled: NDArray[np.float32] = self._stream.resample_chunk(samples, last=last)
-        return resampled
 
 
 def pcm16_to_float(data: bytes) -> NDArray[np.float32]:
