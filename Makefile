@@ -56,11 +56,13 @@ test-arm: $(VENV)/wheels
 	else echo "test-arm: skipped"; fi
 
 # The service of docs/raspberry-pi.md, with sudo: a venv of its own, the unit, and a configuration unless there is one.
+# A 32-bit Python gets numpy from Debian, which PyPI does not have for it, and pip has to see 32 bits even under a 64-bit kernel.
 OPT := $(DESTDIR)/opt/edge-ser
+install-service: IS32 = $(shell $(PYTHON) -c "import sys; print('' if sys.maxsize > 2**32 else 32)")
 install-service:
 	@PYTHON="$(PYTHON)" sh packaging/require service
-	test -x $(OPT)/bin/pip || $(PYTHON) -m venv $(OPT)
-	$(OPT)/bin/pip install --quiet --disable-pip-version-check '.[daemon]'
+	test -x $(OPT)/bin/pip || $(PYTHON) -m venv $(if $(IS32),--system-site-packages) $(OPT)
+	$(if $(IS32),setarch linux32) $(OPT)/bin/pip install --quiet --disable-pip-version-check '.[daemon]'
 	test -e $(DESTDIR)/etc/edge-ser.toml || install -D -m 644 packaging/edge-ser.toml $(DESTDIR)/etc/edge-ser.toml
 	install -D -m 644 packaging/edge-ser.service $(DESTDIR)/etc/systemd/system/edge-ser.service
 	install -D -m 644 docs/raspberry-pi.md $(DESTDIR)/usr/local/share/doc/edge-ser/raspberry-pi.md
