@@ -83,7 +83,8 @@ def measure(folder: Path, only: list[str]) -> list[dict[str, Any]]:
     choices = [each for each in choices if not only or each.name in only]
     conversions = []
     for choice in choices:
-        settings = Settings(root=corpora_root(), tflite_python=tflite_python(), **choice.settings)
+        chosen = {"fine_tune": 0, **choice.settings}
+        settings = Settings(root=corpora_root(), tflite_python=tflite_python(), **chosen)
         conversions.append(convert(run, settings))
     rows = []
     for choice, conversion, each in zip(choices, conversions, microseconds(conversions), strict=True):

@@ -61,7 +61,11 @@ def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--state-bits", type=int, choices=(8, 16), default=8, help="recurrent models")
     command.add_argument("--per-gate", action="store_true", help="recurrent models: a range for each gate")
     command.add_argument(
-        "--fine-tune", type=int, default=0, metavar="EPOCHS", help="let the weights adapt to int8 for so long"
+        "--fine-tune",
+        type=int,
+        metavar="EPOCHS",
+        help="let the weights adapt to int8 for so long; 0: never (default: 3, where training utterances "
+        "kept apart say that int8 needs it)",
     )
     command.add_argument(
         "--int16-activations", action="store_true", help="16 bits between input and output; slow"
@@ -130,7 +134,9 @@ def convert_cv(arguments: argparse.Namespace) -> int:
 
 
 def summary(parity: dict[str, Any], compiled: Any) -> str:
-    """What a conversion came to, in three lines."""
+    """What a conversion came to, in a few lines."""
+    from convert.card import tuning_text
+
     lines = [
         f"graph {len(compiled.flatbuffer)} bytes for {compiled.weight_bytes} weights, "
         f"{compiled.multiply_adds} multiply-adds",
@@ -143,8 +149,7 @@ def summary(parity: dict[str, Any], compiled: Any) -> str:
         lines.append(
             f"ai-edge-litert and {name} differ by at most {entry['worst_lsb']} on {entry['inputs']} inputs"
         )
-    if parity["uar_loss_points"] > 0.5:
-        lines.append("int8 costs more than half a point of UAR: --fine-tune 3 may win it back")
+    lines.append(tuning_text(parity["fine_tuning"]))
     return "\n".join(lines)
 
 

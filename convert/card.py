@@ -152,7 +152,27 @@ def _parity(parity: Mapping[str, Any]) -> str:
             f"and differ "
             f"by at most {entry['worst_lsb']}."
         )
+    if "fine_tuning" in parity:
+        lines.append(tuning_text(parity["fine_tuning"]))
     return "\n\n".join(lines)
+
+
+def tuning_text(tuning: Mapping[str, Any]) -> str:
+    """A sentence on quantisation-aware fine-tuning: whether there was any, and what decided that."""
+    epochs = tuning["epochs"]
+    done = f"Fine-tuned to int8 for {epochs} epochs" if epochs else "Not fine-tuned to int8"
+    text = f"{done}: {tuning['why']}"
+    if "before" in tuning:
+        text += (
+            f", measured on {tuning['utterances']} training utterances kept apart "
+            f"({_cost(tuning['before'])} without"
+        )
+        text += f", {_cost(tuning['after'])} with)" if "after" in tuning else ")"
+    return text + "."
+
+
+def _cost(cost: Mapping[str, float]) -> str:
+    return f"UAR loss {cost['uar_loss_points']:.1f} points and {_percent(cost['label_agreement'])} agreement"
 
 
 def _measured(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from convert.adapt import compile_adapted, spare
 from convert.calibration import choose
 from convert.card import write_card
-from convert.compiler import Compiled, Options, compile_model
+from convert.compiler import Compiled, Options
 from convert.data import Inputs, Source
 from convert.golden import golden_audio, golden_features
 from convert.interpret import run_graph
-from convert.ir import Float
 from convert.modelfile import Golden, pack
 from convert.parity import Labels, Logits, compare, compare_runtimes, failures, measure_logits
 from convert.record import build_record
@@ -26,8 +26,6 @@ from edge_ser.errors import ConfigError, ModelError
 from edge_ser.frontend import FrontendOptions
 from train.dataset import true_labels
 from train.utterance import Utterance
-
-FINE_TUNE_FRAMES = 120
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Settings:
     seed: int = 0
     precision: Precision = field(default_factory=Precision)
     int16_activations: bool = False
-    fine_tune: int = 0  # epochs
+    fine_tune: int | None = None  # epochs; None: where int8 costs more than convert/adapt.py allows
     tflite_python: Path | None = None  # a Python that has tflite-runtime
 
 
@@ -66,7 +64,7 @@ class Conversion:
 def convert(run: Run, settings: Settings) -> Conversion:
     """Compile ``run`` and measure float against int8 on its held-out utterances.
 
-    A run without any is measured on the training utterances that did not calibrate it.
+    A run without any is measured on training utterances that neither calibrated nor fine-tuned it.
     """
     model = run.load_model()
     source = Source(run, settings.root, settings.window_s)
@@ -74,9 +72,11 @@ def convert(run: Run, settings: Settings) -> Conversion:
     if not chosen:
         raise ModelError(f"{run.folder}: no training utterances to calibrate with; train the recipe again")
     calibration = source.inputs([run.train[index] for index in chosen])
-    options = _options(run, source, model, settings)
-    compiled = compile_model(model, calibration.stacked(), options, _training(run, source, settings))
-    checked, on = _checked(run, chosen)
+    adapted = compile_adapted(
+        run, source, model, calibration.stacked(), _options(run, source, model, settings), chosen, settings
+    )
+    compiled = adapted.compiled
+    checked, on = _checked(run, chosen, adapted.options.fine_tune > 0)
     inputs = source.inputs(checked)
     logits = measure_logits(model, compiled, inputs, run.step)
     parity = compare(logits, inputs.owners, true_labels(run.labels, checked), run.labels, on)
@@ -85,9 +85,10 @@ def convert(run: Run, settings: Settings) -> Conversion:
         "per_speaker_and_class": settings.per_cell,
         "seed": settings.seed,
     }
+    parity["fine_tuning"] = adapted.report
     parity["runtimes"] = compare_runtimes(compiled, inputs, settings.tflite_python)
     parity["failures"] = failures(parity)
-    return Conversion(run, source, compiled, options, checked, inputs, logits, parity)
+    return Conversion(run, source, compiled, adapted.options, checked, inputs, logits, parity)
 
 
 def model_bytes(
@@ -134,18 +135,8 @@ def _options(run: Run, source: Source, model: Any, settings: Settings) -> Option
         len(run.labels),
         settings.precision,
         settings.int16_activations,
-        settings.fine_tune,
+        settings.fine_tune or 0,
     )
-
-
-def _training(run: Run, source: Source, settings: Settings) -> Float | None:
-    """What fine-tuning learns from: all training inputs; of step models the first seconds, a multiple of the
-    chunk.
-    """
-    if not settings.fine_tune:
-        return None
-    stacked = source.inputs(run.train).stacked()
-    return stacked[:, :FINE_TUNE_FRAMES] if run.step else stacked
 
 
 def _stride(model: Any) -> int:
@@ -154,12 +145,13 @@ def _stride(model: Any) -> int:
     return max(strides, default=1)
 
 
-def _checked(run: Run, chosen: Sequence[int]) -> tuple[list[Utterance], str]:
+def _checked(run: Run, chosen: Sequence[int], tuned: bool) -> tuple[list[Utterance], str]:
     if run.held_out:
         speakers = {utterance.speaker_id for utterance in run.held_out}
         return run.held_out, f"{len(speakers)} held-out speaker" + ("s" if len(speakers) > 1 else "")
-    calibrated = set(chosen)
-    rest = [utterance for index, utterance in enumerate(run.train) if index not in calibrated]
-    if not rest:
+    kept = set(spare(run, chosen)) if tuned else set(range(len(run.train))) - set(chosen)
+    if not kept:
         raise ModelError(f"{run.folder}: nothing is left to compare on; lower --per-cell")
-    return rest, "training utterances that did not calibrate it (the run holds nobody out)"
+    did = "neither calibrated nor fine-tuned" if tuned else "did not calibrate"
+    on = f"training utterances that {did} it (the run holds nobody out)"
+    return [run.train[index] for index in sorted(kept)], on

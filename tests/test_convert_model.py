@@ -21,7 +21,11 @@ configure()
 
 from convert import parity  # noqa: E402
 from convert.__main__ import main  # noqa: E402
+from convert.adapt import learnt_from, spare  # noqa: E402
+from convert.calibration import choose  # noqa: E402
+from convert.run import read_run  # noqa: E402
 from train.fit import fit  # noqa: E402
+from train.models import load_model  # noqa: E402
 from train.recipe import load_recipe  # noqa: E402
 from train.selection import select  # noqa: E402
 
@@ -36,7 +40,7 @@ def corpora(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(corpora, tmp_path_factory):
-    """Two real fits with speaker 08 held out: the window CNN and the streaming GRU."""
+    """Real fits with speaker 08 held out: the window CNN, the same for longer, and the streaming GRU."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("train.features.CACHE", folder / "cache")
@@ -46,8 +50,12 @@ def runs(corpora, tmp_path_factory):
         )  # tests/test_convert_int8.py compares interpreters
         patch.setattr(parity, "MIN_AGREEMENT", 0.5)  # one speaker's 12 utterances and 3 epochs decide nothing
         patch.setattr(parity, "MAX_UAR_LOSS", 0.5)
-        for name, overrides in (("emodb-cnn", TINY), ("emodb-gru", STEP)):
-            recipe = load_recipe(name, overrides)
+        for name, of, overrides in (
+            ("emodb-cnn", "emodb-cnn", TINY),
+            ("emodb-gru", "emodb-gru", STEP),
+            ("learnt", "emodb-cnn", [*TINY, "fit.epochs=16", "optimizer.learning_rate=1e-2"]),
+        ):
+            recipe = load_recipe(of, overrides)
             utterances = select(recipe.data, corpora).utterances
             train = [each for each in utterances if each.speaker != "08"]
             held_out = [each for each in utterances if each.speaker == "08"]
@@ -125,6 +133,51 @@ def test_what_fails_the_gate_is_not_written_unless_told(runs, tmp_path, monkeypa
     assert not path.exists()
     assert main([str(runs / "emodb-cnn"), "-o", str(path), "--allow-failed-parity"]) == 0
     assert "failed its parity check and was written all the same" in Model.load(path).card
+
+
+def test_a_run_that_int8_harms_is_fine_tuned_without_being_asked(runs, tmp_path, capsys):
+    """One channel 300 times as loud as the others takes all the codes of its layer; float does not mind."""
+    run = shutil.copytree(runs / "learnt", tmp_path / "run")
+    unbalance(run, 300.0)
+    arguments = [str(run), "-o", str(tmp_path / "x.tflite"), "--report", str(tmp_path / "report.json")]
+    reports = []
+    for option in ([], ["--fine-tune", "0"]):
+        assert main([*arguments, *option, "--allow-failed-parity"]) == 0
+        reports.append(json.loads((tmp_path / "report.json").read_text()))
+        reports[-1]["card"] = Model.load(tmp_path / "x.tflite").card
+    tuning, switched_off = reports[0]["fine_tuning"], reports[1]["fine_tuning"]
+    assert tuning["epochs"] == 3 and tuning["before"]["uar_loss_points"] > 0.5
+    assert tuning["after"]["label_agreement"] > tuning["before"]["label_agreement"]
+    assert "Fine-tuned to int8 for 3 epochs: int8 cost too much" in reports[0]["card"]
+    assert "training utterances kept apart" in reports[0]["card"]
+    assert switched_off == {"epochs": 0, "why": "asked for"}
+
+
+def test_the_held_out_speakers_have_no_say_in_fine_tuning(runs, window):
+    """What decides is of the training list, and neither calibrates nor fine-tunes."""
+    run = read_run(runs / "emodb-cnn")
+    calibrates = choose(run.train, 2, 0)
+    apart = spare(run, calibrates)
+    assert apart and not set(apart) & set(calibrates)
+    tuning = Model.load(window).record["evaluation"]["parity"]["fine_tuning"]
+    assert tuning["utterances"] == len(apart)
+    learnt = learnt_from(run, calibrates)
+    assert not {each.path for each in learnt} & {run.train[index].path for index in apart}
+    assert not {each.path for each in learnt} & {each.path for each in run.held_out}
+    assert len(learnt) == len(run.train) - len(apart)
+
+
+def unbalance(run: Path, factor: float):
+    """Make the first channel of the last block louder and the weights behind it smaller by ``factor``."""
+    model = load_model(run / "model.keras")
+    norm = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"][-1]
+    dense = model.get_layer("emotion")
+    gain = np.ones(norm.gamma.shape[0], np.float32)
+    gain[0] = factor
+    norm.gamma.assign(np.asarray(norm.gamma) * gain)
+    norm.beta.assign(np.asarray(norm.beta) * gain)
+    dense.kernel.assign(np.asarray(dense.kernel) / gain[:, np.newaxis])
+    model.save(run / "model.keras", include_optimizer=False)
 
 
 def test_folds_give_figures_temperature_and_threshold(runs, tmp_path):
