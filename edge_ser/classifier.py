@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from edge_ser.audio import AudioReader, RawFormat
 from edge_ser.engine import Engine, Float32
 from edge_ser.model import Model
 from edge_ser.prediction import NO_SPEECH, UNCERTAIN, Prediction, Segment
+
+if TYPE_CHECKING:
+    from edge_ser.vad import Talk, Voice
 
 __all__ = ["Classifier", "Prediction", "Segment", "cut_windows", "is_silent"]
 
@@ -68,17 +72,21 @@ class Classifier:
         ``source``: a path, "-" for standard input, an open binary file, or samples [n] or [n, channels]
         (float at ±1.0, int16, int32, uint8) at ``rate_hz`` (None: the model's). ``raw`` reads headerless PCM.
         Longer audio than the model's window is cut into windows, whose probabilities are averaged; shorter
-        audio is followed by silence. Raises AudioError for what is no audio. Memory does not grow with the
-        recording, but for its segments.
+        audio is followed by silence. Windows of silence, and those in which Silero (where it is installed)
+        finds no voice, are "no speech" and do not count. Raises AudioError for what is no audio. Memory does
+        not grow with the recording, but for its segments.
         """
         if isinstance(source, np.ndarray):
             reader = AudioReader.from_array(source, rate_hz, self.model.rate_hz)
         else:
             reader = AudioReader(source, self.model.rate_hz, raw)
-        scored = self._steps(reader) if self.model.form == "step" else self._windows(reader)
+        talk = self.talk()
+        scored = self._steps(reader, talk) if self.model.form == "step" else self._windows(reader, talk)
+        silent = True
         segments, total, weight = [], np.zeros(len(self.labels)), 0.0
         for start, end, scores, share in scored:
             start_s, end_s = start / self.model.rate_hz, end / self.model.rate_hz
+            silent = silent and scores is None and not share
             if scores is None:
                 segments.append(Segment(start_s, end_s, NO_SPEECH, 0.0, {}))
                 continue
@@ -90,7 +98,8 @@ class Classifier:
         if reader.duration_s < SHORT_S:
             notes.append(f"only {reader.duration_s:.2f} s of audio: a second or more tells better")
         if not weight:
-            notes.append("digital silence: no speech to classify")
+            heard = "digital silence" if silent else "no voice"
+            notes.append(f"{heard}: no speech to classify")
             return Prediction(NO_SPEECH, 0.0, {}, reader.duration_s, segments, notes)
         mean = (total / weight).astype(np.float32)
         whole = self._decide(self.engine.probabilities(mean) if self.model.form == "step" else mean)
@@ -102,32 +111,68 @@ class Classifier:
         label = UNCERTAIN if probability < self.model.abstain_below else self.labels[best]
         return label, probability, dict(zip(self.labels, probabilities.tolist(), strict=True))
 
-    def _windows(self, blocks: Iterable[Float32]) -> Iterator[tuple[int, int, Float32 | None, float]]:
-        """(first sample, sample after the last, logits or None for silence, weight) of each window."""
+    @cached_property
+    def _voice(self) -> Voice | None:
+        if not self.model.speech_only:
+            return None
+        from edge_ser.vad import voice_detector
+
+        return voice_detector("auto", self.model.rate_hz)
+
+    def talk(self) -> Talk | None:
+        """A fresh search for a voice, for one recording; None where the model knows other sounds than
+        speech, or Silero is not installed.
+        """
+        if self._voice is None:
+            return None
+        from edge_ser.vad import Talk
+
+        return Talk(self._voice)
+
+    def _windows(
+        self, blocks: Iterable[Float32], talk: Talk | None
+    ) -> Iterator[tuple[int, int, Float32 | None, float]]:
+        """(first sample, sample after the last, logits or None for no speech, weight) of each window; digital
+        silence weighs nothing.
+        """
         hop = max(1, round(self.model.hop_s * self.model.rate_hz))
         for start, samples in cut_windows(blocks, self.model.window_samples, hop):
-            scores = None if is_silent(samples) else self.engine.window(samples)
-            yield start, start + len(samples), scores, 1.0
+            silent = is_silent(samples)
+            spoken = not silent and (talk is None or talk.heard_in(start, samples))
+            scores = self.engine.window(samples) if spoken else None
+            yield start, start + len(samples), scores, float(not silent)
 
-    def _steps(self, blocks: Iterable[Float32]) -> Iterator[tuple[int, int, Float32 | None, float]]:
-        """The same in the step form, a hop at a time: mean logits, weighted by the number of steps."""
+    def _steps(
+        self, blocks: Iterable[Float32], talk: Talk | None
+    ) -> Iterator[tuple[int, int, Float32 | None, float]]:
+        """The same in the step form, a hop at a time: mean logits, weighted by the number of steps.
+
+        A voice is looked for in the window's worth of audio that a hop belongs to, and the end of a recording
+        is taken for what the window before it was.
+        """
         hop = max(1, round(self.model.hop_s * self.model.rate_hz))
+        window = max(1, self.model.window_samples // hop) * hop
         engine = self.engine
         engine.reset()
-        held: tuple[int, Float32, Float32] | None = None
-        for start, samples in cut_windows(blocks, hop, hop, overlap_last=False):
-            if held is not None:
-                yield self._step_segment(*held)
-            held = start, samples, engine.push(samples)
+        held: tuple[int, Float32, Float32, bool] | None = None
+        spoken = True
+        for origin, audio in cut_windows(blocks, window, window, overlap_last=False):
+            if talk is not None and (origin == 0 or 2 * len(audio) > window):
+                spoken = talk.heard_in(origin, audio)
+            for offset, samples in cut_windows([audio], hop, hop, overlap_last=False):
+                if held is not None:
+                    yield self._step_segment(*held)
+                held = origin + offset, samples, engine.push(samples), spoken
         if held is not None:
-            start, samples, logits = held
-            yield self._step_segment(start, samples, np.concatenate([logits, engine.finish()]))
+            start, samples, logits, spoken = held
+            yield self._step_segment(start, samples, np.concatenate([logits, engine.finish()]), spoken)
 
     def _step_segment(
-        self, start: int, samples: Float32, logits: Float32
+        self, start: int, samples: Float32, logits: Float32, spoken: bool
     ) -> tuple[int, int, Float32 | None, float]:
         silent = is_silent(samples) or not len(logits)
-        return start, start + len(samples), None if silent else logits.mean(axis=0), float(len(logits))
+        scores = None if silent or not spoken else logits.mean(axis=0)
+        return start, start + len(samples), scores, 0.0 if silent else float(len(logits))
 
 
 def is_silent(samples: Float32) -> bool:

@@ -57,6 +57,7 @@ class Model:
         self.length_s: float = float(self.record["window"]["length_s"])
         self.hop_s: float = float(self.record["window"]["hop_s"])
         self.temperature: float = float(self.record["calibration"]["temperature"])
+        self.speech_only: bool = self.record.get("speech_only", True)
         self.abstain_below: float = float(self.record["calibration"]["abstain_below"])
         try:
             self.frontend = FrontendOptions.from_dict(self.record["frontend"])

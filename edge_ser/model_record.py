@@ -38,6 +38,7 @@ def parse_record(text: bytes, name: str) -> dict[str, Any]:
         fields.optional(field, lambda value: isinstance(value, str), "a text")
     for field in ("training", "evaluation", "tools"):
         fields.optional(field, lambda value: isinstance(value, dict), "an object")
+    fields.optional("speech_only", lambda value: isinstance(value, bool), "true or false")
     _check_labels(fields)
     fields.one_of("form", "window", "step")
     fields.object("frontend")

@@ -16,7 +16,7 @@ from edge_ser.decision import Decision
 from edge_ser.errors import ConfigError
 from edge_ser.events import Change, Event, HopChanged, Window
 from edge_ser.scoring import make_scorer
-from edge_ser.vad import LOWEST_DB, SPAN, Span, SpeechDetector, voice_detector
+from edge_ser.vad import LOWEST_DB, SPAN, Span, SpeechDetector, Talk, voice_detector
 
 if TYPE_CHECKING:
     from edge_ser.adaptation import Adaptation
@@ -77,7 +77,11 @@ class Stream:
             margin=margin,
             uncertain_below=model.abstain_below if uncertain_below is None else uncertain_below,
         )
-        self._detector = SpeechDetector(self.rate_hz, voice_detector(vad, self.rate_hz))
+        voice = voice_detector(vad, self.rate_hz)
+        self._detector = SpeechDetector(self.rate_hz, voice)
+        # One of its own: what it heard last is part of a detector's state.
+        again = voice_detector(vad, self.rate_hz) if voice and model.speech_only else None
+        self._talk = Talk(again) if again else None
         window = model.window_samples
         self._audio = _Recent(window + self._hangover + self._before_onset + 4 * SPAN)
         self._window = window
@@ -166,8 +170,13 @@ class Stream:
         return [window, *events]
 
     def _score(self, begin: int, end: int) -> list[Event]:
-        self.scored += 1
         previous = self.decision.label
+        if self._talk is not None and not self._talk.heard_in(begin, self._audio.between(begin, end)):
+            self._window_scores = {}
+            if not self.decision.silence():
+                return []
+            return [Change(self.time_s, self.decision.label, previous, 0.0, {})]
+        self.scored += 1
         if self._adaptation is not None:
             self._engine.adapt(self._adaptation.shift())
             self._adaptation.hear(self._audio.between(max(self._scored[1], begin), end))

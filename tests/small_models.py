@@ -40,6 +40,7 @@ def record(name, form, frames, mean, std, graph, length_s, hop_s, states=()):
     x, y = g.inputs[0], g.outputs[0]
     return {
         "name": name, "description": "made for tests", "license": "CC0-1.0", "labels": LABELS, "form": form,
+        "speech_only": False,
         "frontend": OPTIONS.as_dict(),
         "input": {"frames": frames, "features": 13, "mean": mean, "std": std,
                   "scale": x.scale[0], "zero_point": x.zero_point[0]},
