@@ -15,13 +15,16 @@ sys.path.insert(0, str(HOME))
 import numpy as np  # noqa: E402
 
 from convert.compiler import Options, compile_model  # noqa: E402
-from convert.modelfile import pack  # noqa: E402
+from convert.golden import golden_audio, golden_features  # noqa: E402
+from convert.interpret import run_graph  # noqa: E402
+from convert.modelfile import Golden, pack  # noqa: E402
 from convert.record import STEP_LENGTH_S  # noqa: E402
 from edge_ser.frontend import Frontend  # noqa: E402
 from train.models import Shape, build_model  # noqa: E402
 from train.recipe import frontend_options, load_recipe  # noqa: E402
 
 OUTPUT = Path(__file__).with_name("gru-drawn.tflite")
+STD = 20.0  # about that of a cepstrum
 
 
 def main() -> None:
@@ -43,7 +46,7 @@ def main() -> None:
             "frames": frames,
             "features": features,
             "mean": [0.0] * features,
-            "std": [20.0] * features,
+            "std": [STD] * features,
             "scale": compiled.input.scale,
             "zero_point": compiled.input.zero_point,
         },
@@ -63,7 +66,11 @@ def main() -> None:
         "evaluation": {"protocol": "none"},
         "graph": {"ops": compiled.ops},
     }
-    OUTPUT.write_bytes(pack(compiled.flatbuffer, record, "# Not trained\n"))
+    step = np.full(features, STD * compiled.input.scale)
+    codes = golden_features(options, (1 / step, np.full(features, compiled.input.zero_point)), 0)
+    codes = codes[: len(codes) // frames * frames]
+    golden = Golden(golden_audio(options.rate_hz), codes, run_graph(compiled.flatbuffer, [codes])[0])
+    OUTPUT.write_bytes(pack(compiled.flatbuffer, record, "# Not trained\n", golden))
     print(f"{OUTPUT.name}: {OUTPUT.stat().st_size} bytes, {model.count_params()} parameters")
 
 
