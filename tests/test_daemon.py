@@ -302,23 +302,89 @@ def test_the_broker_stops_and_starts_and_the_service_goes_on(
     assert service.stop() == 0
 
 
-@pytest.mark.parametrize("disk", ["full", "read-only"])
-def test_a_disk_that_takes_nothing_does_not_end_the_service(
-    make_microphone: MakeMicrophone, start_daemon: Start, model: list[str], disk: str
-) -> None:
-    make_microphone(murmur(3))
-    path = "/dev/full" if disk == "full" else "/proc/edge_ser.prom"
-    if disk == "full":
-        service = start_daemon(*model, "--record", path, "--heartbeat-s", "1")
-        said = "recording to /dev/full stopped: No space left on device"
-    else:
-        service = start_daemon(*model, "--metrics-file", path, "--heartbeat-s", "1")
-        said = "TextfileSink: [Errno 2]"
-    wait_for(lambda: said in service.errors.read_text())
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Callable[[str], Path]:
+    """A Python whose /…/disk is a tmpfs with these mount options; skipped where mounting is not allowed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["unshare", "--map-root-user", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("mount namespaces are not allowed here")
+
+    def make(options: str) -> Path:
+        python = tmp_path / "python-on-disk"
+        mounted = f"mount -t tmpfs -o {options} none {disk} && exec {sys.executable}"
+        python.write_text(f'#!/bin/sh\nexec unshare --map-root-user -m sh -c \'{mounted} "$@"\' sh "$@"\n')
+        python.chmod(0o755)
+        return python
+
+    return make
+
+
+def still_listening(service: Service) -> bool:
     count = len(service.records("status"))
     wait_for(lambda: len(service.records("status")) >= count + 2)
+    return states(service) == ["listening"] and service.records("status")[-1]["counters"]["windows"] > 0
+
+
+def test_a_full_disk_ends_the_recording_and_loses_metrics_but_not_the_service(
+    make_microphone: MakeMicrophone,
+    start_daemon: Start,
+    model: list[str],
+    on_disk: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    """Two pages hold a quarter of a second of sound."""
+    make_microphone(murmur(3))
+    files = ["--record", f"{tmp_path}/disk/heard.wav", "--metrics-file", f"{tmp_path}/disk/edge_ser.prom"]
+    service = start_daemon(*model, *files, "--heartbeat-s", "1", python=str(on_disk("size=8k")))
+    for said in (
+        f"recording to {tmp_path}/disk/heard.wav stopped: No space left on device",
+        "TextfileSink: [Errno 28] No space left on device",
+    ):
+        wait_for(lambda: said in service.errors.read_text())  # noqa: B023
+    assert still_listening(service)
+    assert service.stop() == 0
+    assert service.records("status")[-1]["counters"]["sink_errors"] >= 2
+
+
+def test_a_read_only_disk_takes_no_metrics_and_does_not_end_the_service(
+    make_microphone: MakeMicrophone,
+    start_daemon: Start,
+    model: list[str],
+    on_disk: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    make_microphone(murmur(3))
+    metrics = ["--metrics-file", f"{tmp_path}/disk/edge_ser.prom", "--heartbeat-s", "1"]
+    service = start_daemon(*model, *metrics, python=str(on_disk("ro")))
+    wait_for(lambda: "TextfileSink: [Errno 30] Read-only file system" in service.errors.read_text())
+    assert still_listening(service)
+    assert service.stop() == 0
+    assert service.records("status")[-1]["counters"]["sink_errors"] >= 2
+
+
+def test_a_recording_on_a_read_only_disk_is_refused_at_the_start(
+    start_daemon: Start, model: list[str], on_disk: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = f"{tmp_path}/disk/heard.wav"
+    service = start_daemon(*model, "--source", "-", "--record", path, python=str(on_disk("ro")))
+    assert service.process.wait(20) == 5
+    assert f"--record {path}: Read-only file system; choose a place" in service.errors.read_text()
+
+
+def test_a_broker_that_is_away_for_the_whole_run_costs_nothing(
+    make_microphone: MakeMicrophone,
+    start_daemon: Start,
+    model: list[str],
+    make_broker: Callable[..., MosquittoBroker],
+) -> None:
+    make_microphone(murmur(3))
+    port = make_broker().port  # never started
+    service = start_daemon(*model, "--mqtt-host", "127.0.0.1", "--mqtt-port", str(port), "--heartbeat-s", "1")
+    wait_for(lambda: "does not answer" in service.errors.read_text() and windows(service) > 12)
     assert states(service) == ["listening"]
     assert service.stop() == 0
+    assert service.records("status")[-1]["counters"]["sink_errors"] == 0
 
 
 def test_nothing_is_written_and_no_packet_leaves(
