@@ -1,4 +1,5 @@
-"""Writes docs/benchmarks.md from the figures of benchmarks/frontend.py.
+"""Writes docs/benchmarks.md from the figures of benchmarks/frontend.py. Its section on boards, rows that their
+owners sent, stays as it is.
 
 python benchmarks/frontend_report.py [docs/results/frontend.json]
 """
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 HOME = Path(__file__).resolve().parent.parent
+PAGE = HOME / "docs" / "benchmarks.md"
+BOARDS = "## Models on boards"
 LEVELS = {"base": "SSE2 / NEON", "avx2": "AVX2", "avx512": "AVX-512"}
 
 
@@ -60,7 +63,8 @@ From C: `make -C native && native/build/bench`. On ARM: [arm.md](arm.md).
 
 def main() -> None:
     source = Path(sys.argv[1]) if len(sys.argv) > 1 else HOME / "docs" / "results" / "frontend.json"
-    (HOME / "docs" / "benchmarks.md").write_text(text(json.loads(source.read_text())))
+    _, heading, boards = PAGE.read_text().partition(BOARDS)
+    PAGE.write_text(f"{text(json.loads(source.read_text()))}\n{heading}{boards}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -133,6 +134,14 @@ def test_text_and_row_tell_the_same(window_model, pi):
     assert row.endswith("; the board was limited during the run: throttled |")
     assert f"{result['stages_ms']['whole']['p50']:.3f}" in text
     assert f" {result['stages_ms']['whole']['p50']:.3f} ms |" in row
+
+
+def test_docs_benchmarks_has_a_table_that_the_row_fits_into():
+    lines = (Path(__file__).parent.parent / "docs" / "benchmarks.md").read_text().splitlines()
+    begin = lines.index(bench_report.SUBMIT_HEADER)
+    rows = [line for line in lines[begin:] if line.startswith("|")]
+    assert len(rows) >= 3
+    assert {row.count("|") for row in rows} == {bench_report.SUBMIT_HEADER.count("|")}
 
 
 def test_a_model_that_is_not_there_is_one_line(tmp_path):
