@@ -1,5 +1,5 @@
-"""Writes docs/benchmarks.md from the figures of benchmarks/frontend.py. Its section on boards, rows that their
-owners sent, stays as it is.
+"""Writes docs/benchmarks.md from the figures of benchmarks/frontend.py. Its section on boards, with the rows
+that their owners sent, stays as it is.
 
 python benchmarks/frontend_report.py [docs/results/frontend.json]
 """
