@@ -8,7 +8,7 @@ FILE   ?= $(firstword $(wildcard /usr/share/sounds/alsa/Front_Center.wav) tests/
 
 SOURCES := setup.py pyproject.toml $(wildcard native/*.pyx native/src/* native/include/*)
 
-.PHONY: run test test-long lint wheels test-arm install-service clean
+.PHONY: run test test-long lint train-shipped wheels test-arm install-service clean
 
 run: $(VENV)/run
 	@$(BIN)/edge-ser classify "$(FILE)"
@@ -23,6 +23,12 @@ lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The models of edge_ser/models from the corpora, the same bytes on the same machine and commit (convert/shipped.toml).
+# `make train-shipped MODELS=NAME` makes one; it says first how long it will take.
+train-shipped: $(VENV)/test
+	@test -d "$$EDGE_SER_CORPORA" || { echo "train-shipped: EDGE_SER_CORPORA must name the folder of the corpora" >&2; exit 1; }
+	$(BIN)/python -m convert shipped $(MODELS)
 
 $(BIN)/python:
 	@PYTHON="$(PYTHON)" sh packaging/require run

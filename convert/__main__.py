@@ -1,14 +1,23 @@
-"""``python -m convert``: a trained run to a model file, a cross-validation to its int8 figures."""
+"""``python -m convert``: a trained run to a model file, and what its recipe is worth (convert/evaluate)."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from convert.evaluate import (
+    kept,
+    read_evaluation,
+    robustness_parser,
+    run_robustness,
+    run_strangers,
+    strangers_parser,
+)
+from convert.shipped import run_shipped, shipped_parser
 from edge_ser.errors import ConfigError, EdgeSerError, ModelError
 
 EPILOG = "docs/converter.md explains the steps, the parity gate and the options for hard cases."
@@ -19,7 +28,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m convert",
         description="Convert a run of python -m train to one int8 model file. `python -m convert cv FOLDER "
-        "-o FILE.json` converts all folds of a cross-validation and evaluates them.",
+        "-o FILE.json` converts all folds of a cross-validation and evaluates them; robustness and strangers "
+        "add to that file; shipped makes the models that ship. Each of these has its own --help.",
         epilog=EPILOG,
     )
     top.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
@@ -93,12 +103,12 @@ def settings_of(arguments: argparse.Namespace) -> Any:
     )
 
 
-def convert_run(arguments: argparse.Namespace) -> int:
+def convert_run(arguments: argparse.Namespace, given: list[str]) -> int:
     from convert.modelfile import to_json
     from convert.pipeline import convert, model_bytes
     from convert.run import read_run
 
-    evaluation = _read_evaluation(arguments.evaluation)
+    evaluation = read_evaluation(arguments.evaluation) if arguments.evaluation else {}
     conversion = convert(read_run(arguments.run), settings_of(arguments))
     parity = conversion.parity
     print(summary(parity, conversion.compiled))
@@ -118,11 +128,11 @@ def convert_run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def convert_cv(arguments: argparse.Namespace) -> int:
+def convert_cv(arguments: argparse.Namespace, given: list[str]) -> int:
     from convert.cross import convert_folds
     from convert.modelfile import to_json
 
-    result = convert_folds(arguments.folder, settings_of(arguments), print)
+    result = convert_folds(arguments.folder, settings_of(arguments), print) | kept(arguments.output)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(to_json(result), encoding="utf-8")
     for name in ("uar", "wa"):
@@ -153,14 +163,22 @@ def summary(parity: dict[str, Any], compiled: Any) -> str:
     return "\n".join(lines)
 
 
-def _read_evaluation(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        evaluation: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: no evaluation ({error}); write one with python -m convert cv") from None
-    return evaluation
+def strangers_with_options() -> argparse.ArgumentParser:
+    command = strangers_parser()
+    _common(command)
+    return command
+
+
+def strangers(arguments: argparse.Namespace, given: list[str]) -> int:
+    return run_strangers(arguments, settings_of(arguments), given)
+
+
+COMMANDS: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[..., int]]] = {
+    "cv": (cv_parser, convert_cv),
+    "robustness": (robustness_parser, run_robustness),
+    "strangers": (strangers_with_options, strangers),
+    "shipped": (shipped_parser, run_shipped),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -170,13 +188,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         from train.backend import configure
 
-        if given[:1] == ["cv"]:
-            options = cv_parser().parse_args(given[1:])
-            configure()
-            return convert_cv(options)
-        options = parser().parse_args(given)
+        make_parser, run = COMMANDS.get(given[0] if given else "", (parser, convert_run))
+        options = make_parser().parse_args(given[make_parser is not parser :])
         configure()
-        return convert_run(options)
+        return run(options, given)
     except EdgeSerError as error:
         print(f"python -m convert: {error}", file=sys.stderr)
         return error.exit_status

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from convert.tables import interval, percent, robustness_section, strangers_section, table
 
 
 def write_card(record: Mapping[str, Any]) -> str:
@@ -22,6 +24,12 @@ def write_card(record: Mapping[str, Any]) -> str:
     if parity:
         checks = [evaluation[key] for key in ("folds_parity", "parity") if key in evaluation]
         parts.append("## Float against int8\n\n" + "\n\n".join(map(_parity, checks)))
+    for key, title, section in (
+        ("robustness", "Robustness", robustness_section),
+        ("strangers", "Strangers", strangers_section),
+    ):
+        if key in evaluation:
+            parts.append(f"## {title}\n\n{section(evaluation[key])}")
     if evaluation.get("measured"):
         parts.append(_measured(evaluation["measured"]))
     parts += [_training(record["training"]), _provenance(record)]
@@ -51,7 +59,7 @@ def _facts(record: Mapping[str, Any]) -> str:
     else:
         window = record["window"]
         form = f"window of {window['length_s']:g} s ({given['frames']} frames), every {window['hop_s']:g} s"
-    return "## The model\n\n" + _table(
+    return "## The model\n\n" + table(
         ("", ""),
         [
             ("labels", ", ".join(record["labels"])),
@@ -80,7 +88,7 @@ def _bytes(state: Mapping[str, Any]) -> int:
 def _figures(record: Mapping[str, Any]) -> str:
     evaluation = record["evaluation"]
     rows = [
-        (name, _percent(entry["float"]), _percent(entry["int8"]), _interval(entry["interval"]))
+        (name, percent(entry["float"]), percent(entry["int8"]), interval(entry["interval"]))
         for name, entry in (("UAR", evaluation["uar"]), ("WA", evaluation["wa"]))
     ]
     lines = [
@@ -94,35 +102,44 @@ def _figures(record: Mapping[str, Any]) -> str:
         "95 %, bootstrap over speakers, int8. The figures are those of the models of the folds; this file "
         "was trained "
         "by the same recipe on all speakers.",
-        _table(("", "float", "int8", "95 % interval"), rows),
+        table(("", "float", "int8", "95 % interval"), rows),
     ]
     classes = [
         (
             label,
             entry["utterances"],
-            *(_percent(entry[key]) for key in ("recall_float", "recall", "precision", "f1")),
+            *(percent(entry[key]) for key in ("recall_float", "recall", "precision", "f1")),
         )
         for label, entry in evaluation["per_class"].items()
     ]
-    lines.append(_table(("class", "utterances", "recall, float", "recall, int8", "precision", "F1"), classes))
+    lines.append(table(("class", "utterances", "recall, float", "recall, int8", "precision", "F1"), classes))
     for title, key in (("gender", "per_gender"), ("corpus", "per_corpus"), ("speaker", "per_speaker")):
         groups = evaluation.get(key, {})
         if groups:
-            cells = [
-                (name, entry["utterances"], _percent(entry["uar"]), _percent(entry["wa"]))
-                for name, entry in groups.items()
-            ]
-            lines.append(_table((title, "utterances", "UAR, int8", "WA, int8"), cells))
+            cells = [(name, entry["utterances"], *_both(entry)) for name, entry in groups.items()]
+            columns = (title, "utterances", "UAR, float", "UAR, int8", "WA, float", "WA, int8")
+            lines.append(table(columns, cells))
     header = ("true \\ said", *record["labels"])
     rows = [(label, *row) for label, row in zip(record["labels"], evaluation["confusion"], strict=True)]
-    lines.append("Confusions, int8:\n\n" + _table(header, rows))
+    seeds = len(evaluation["seeds"])
+    every = f", all {seeds} seeds together" if seeds > 1 else ""
+    lines.append(f"Confusions, int8{every}:\n\n" + table(header, rows))
+    if seeds > 1 and "per_seed" in evaluation:
+        each = ", ".join(f"{seed}: {percent(entry['uar'])}" for seed, entry in evaluation["per_seed"].items())
+        lines.append(f"UAR of each seed, int8: {each}.")
     return "\n\n".join(lines)
+
+
+def _both(entry: Mapping[str, Any]) -> list[str]:
+    """UAR and WA of a group, float beside int8; evaluations of schema-1 files made before had int8 alone."""
+    names = ("uar_float", "uar", "wa_float", "wa")
+    return [percent(entry[name]) if name in entry else "–" for name in names]
 
 
 def _confidence(calibration: Mapping[str, Any]) -> str:
     text = (
         f"## Confidence\n\nLogits are divided by {calibration['temperature']:g} before the softmax; below "
-        f'{_percent(calibration["abstain_below"])} the answer is "uncertain": fewer than half of the '
+        f'{percent(calibration["abstain_below"])} the answer is "uncertain": fewer than half of the '
         f"answers down "
         "there are right. Both come from speakers that the predicting model had not heard. "
     )
@@ -130,25 +147,25 @@ def _confidence(calibration: Mapping[str, Any]) -> str:
         text += (
             "Fitted on all but one speaker and measured on that one: expected calibration error "
             f"{calibration['ece_before']:.3f} → {calibration['ece_after']:.3f}; "
-            f"{_percent(calibration['answered'])} answered, {_percent(calibration['accuracy_of_answers'])} "
+            f"{percent(calibration['answered'])} answered, {percent(calibration['accuracy_of_answers'])} "
             f"of the "
-            f"answers right, of the uncertain ones {_percent(calibration['accuracy_of_the_uncertain'])}."
+            f"answers right, of the uncertain ones {percent(calibration['accuracy_of_the_uncertain'])}."
         )
     return text
 
 
 def _parity(parity: Mapping[str, Any]) -> str:
     lines = [
-        f"On {parity['on']}: labels agree on {_percent(parity['label_agreement'])} of "
+        f"On {parity['on']}: labels agree on {percent(parity['label_agreement'])} of "
         f"{parity['utterances']} utterances, "
-        f"UAR {_percent(parity['uar']['float'])} → {_percent(parity['uar']['int8'])}, worst logit difference "
+        f"UAR {percent(parity['uar']['float'])} → {percent(parity['uar']['int8'])}, worst logit difference "
         f"{parity['worst_logit_difference']:.3f} (rms {parity['rms_logit_difference']:.3f}) where logits "
         f"span "
         f"{parity['logit_range']:.1f}.",
     ]
     for name, entry in parity.get("runtimes", {}).items():
         lines.append(
-            f"ai-edge-litert and {name} give equal codes in {_percent(entry['equal_share'])} of the outputs "
+            f"ai-edge-litert and {name} give equal codes in {percent(entry['equal_share'])} of the outputs "
             f"and differ "
             f"by at most {entry['worst_lsb']}."
         )
@@ -172,12 +189,12 @@ def tuning_text(tuning: Mapping[str, Any]) -> str:
 
 
 def _cost(cost: Mapping[str, float]) -> str:
-    return f"UAR loss {cost['uar_loss_points']:.1f} points and {_percent(cost['label_agreement'])} agreement"
+    return f"UAR loss {cost['uar_loss_points']:.1f} points and {percent(cost['label_agreement'])} agreement"
 
 
 def _measured(entries: Sequence[Mapping[str, Any]]) -> str:
     rows = [(entry["what"], entry["value"], entry["where"]) for entry in entries]
-    return "## Measured\n\n" + _table(("what", "value", "where"), rows)
+    return "## Measured\n\n" + table(("what", "value", "where"), rows)
 
 
 def _training(training: Mapping[str, Any]) -> str:
@@ -187,7 +204,7 @@ def _training(training: Mapping[str, Any]) -> str:
     ]
     return (
         f"## Training\n\nRecipe `{training['recipe']}`, seed {training['seed']}:\n\n"
-        + _table(("corpus", "licence", "language", "utterances", "speakers"), rows)
+        + table(("corpus", "licence", "language", "utterances", "speakers"), rows)
         + f"\n\n    {training['command']}"
     )
 
@@ -197,16 +214,3 @@ def _provenance(record: Mapping[str, Any]) -> str:
     commit = record["training"]["git_commit"][:12]
     digest = record["graph"]["sha256"]
     return f"Trained at commit {commit or 'unknown'}; converted with {tools}; graph sha256 `{digest}`."
-
-
-def _table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _interval(bounds: Sequence[float]) -> str:
-    return f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"

@@ -7,8 +7,7 @@ The result is what a model card quotes, and where temperature and abstain thresh
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from convert.pipeline import Conversion, Settings, convert, model_bytes
 from convert.run import read_run
 from edge_ser.classifier import Classifier
 from edge_ser.errors import ModelError
-from train.metrics import evaluate
+from edge_ser.prediction import Prediction
+from train.metrics import confusion, evaluate, uar, wa
 from train.utterance import Utterance
 
 
@@ -28,13 +28,8 @@ def convert_folds(folder: Path, settings: Settings, tell: Callable[[str], None])
     """Convert and evaluate every fold of the cross-validation in ``folder``; the evaluation for model
     records.
     """
-    try:
-        cv = json.loads((folder / "cv.json").read_text(encoding="utf-8"))
-        names = [fold["folder"] for fold in cv["folds"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{folder}: not a finished cross-validation ({error}); run python -m train cv"
-        ) from None
+    cv = read_cv(folder)
+    names = [fold["folder"] for fold in cv["folds"]]
     conversions: list[Conversion] = []
     heard: list[np.ndarray[Any, np.dtype[np.float64]]] = []
     for name in names:
@@ -50,17 +45,42 @@ def convert_folds(folder: Path, settings: Settings, tell: Callable[[str], None])
     return _pool(cv, conversions, np.concatenate(heard))
 
 
+def read_cv(folder: Path) -> dict[str, Any]:
+    """The cv.json of a finished cross-validation; ModelError where there is none."""
+    try:
+        cv: dict[str, Any] = json.loads((folder / "cv.json").read_text(encoding="utf-8"))
+        if not all("folder" in fold for fold in cv["folds"]):
+            raise ValueError("a fold without a folder")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{folder}: not a finished cross-validation ({error}); run python -m train cv"
+        ) from None
+    return cv
+
+
 def _hear(conversion: Conversion, root: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Scores [utterances, classes] of the fold's model file, from recording to answer as on a device."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "fold.tflite"
-        path.write_bytes(model_bytes(conversion, "fold")[0])
-        classifier = Classifier(model=str(path))
-        rows = []
-        for utterance in conversion.checked:
-            prediction = classifier.classify(str(root / utterance.path))
-            rows.append([prediction.scores[label] for label in conversion.run.labels])
-    return np.array(rows, np.float64)
+    """Scores [utterances, classes] of the fold's model file, from recording to answer as on a device.
+
+    The file stays beside the run, for python -m convert robustness.
+    """
+    path = conversion.run.folder / "int8.tflite"
+    path.write_bytes(model_bytes(conversion, "fold")[0])
+    classifier = Classifier(model=str(path))
+    return np.array(
+        [
+            hear(classifier.classify(str(root / each.path)), conversion.run.labels, each.emotion)
+            for each in conversion.checked
+        ]
+    )
+
+
+def hear(prediction: Prediction, labels: Sequence[str], true: str) -> list[float]:
+    """The scores of an answer in the order of ``labels``. Speech taken for "no speech" is a wrong answer, so
+    all others share what the ``true`` label does not get.
+    """
+    if prediction.scores:
+        return [prediction.scores[label] for label in labels]
+    return [0.0 if label == true else 1 / (len(labels) - 1) for label in labels]
 
 
 def _pool(
@@ -82,7 +102,9 @@ def _pool(
     temperature = fit_temperature(logits.ints, owners, true)
     calibrated = utterance_scores(logits.ints, owners, temperature)
     speakers = [utterance.speaker_id for utterance in utterances]
-    parity = compare(logits, owners, true, labels, f"the held-out speakers of all {len(conversions)} folds")
+    seeds = max(len(cv["seeds"]), 1)
+    folds = f"{len(conversions) // seeds} folds" + (f" of {seeds} seeds" if seeds > 1 else "")
+    parity = compare(logits, owners, true, labels, f"the held-out speakers of all {folds}")
     plain = utterance_scores(logits.ints, owners)
     parity["chain_agreement"] = float((plain.argmax(axis=1) == heard.argmax(axis=1)).mean())
     return {
@@ -91,7 +113,7 @@ def _pool(
         "git_commit": cv["git_commit"],
         "manifest_digest": cv["manifest_digest"],
         "seeds": cv["seeds"],
-        "folds": len(conversions),
+        "folds": len(conversions) // seeds,
         "utterances": len({each.path for each in utterances}),
         "speakers": len(set(speakers)),
         **{
@@ -103,14 +125,29 @@ def _pool(
             }
             for name in ("uar", "wa")
         },
+        "per_seed": _per_seed(conversions, heard, labels),
         "per_class": {
-            label: {**entry, "recall_float": float_figures["per_class"][label]["recall"]}
+            label: {
+                **entry,
+                "utterances": entry["utterances"] // seeds,
+                "recall_float": float_figures["per_class"][label]["recall"],
+            }
             for label, entry in int8_figures["per_class"].items()
         },
         **{
-            name: int8_figures[name]
-            for name in ("per_gender", "per_corpus", "per_speaker", "confusion", "top_3")
+            name: {
+                part: {
+                    **entry,
+                    "utterances": entry["utterances"] // seeds,
+                    "uar_float": float_figures[name][part]["uar"],
+                    "wa_float": float_figures[name][part]["wa"],
+                }
+                for part, entry in int8_figures[name].items()
+            }
+            for name in ("per_gender", "per_corpus", "per_speaker")
         },
+        "confusion": int8_figures["confusion"],
+        "top_3": int8_figures["top_3"],
         "folds_parity": parity,
         "calibration": {
             "temperature": temperature,
@@ -118,3 +155,17 @@ def _pool(
             **cross_fitted(logits.ints, owners, true, speakers),
         },
     }
+
+
+def _per_seed(
+    conversions: list[Conversion], heard: np.ndarray[Any, np.dtype[np.float64]], labels: list[str]
+) -> dict[str, Any]:
+    """UAR and WA of each seed in int8: how far training's own chance moves them."""
+    counts: dict[str, Any] = {}
+    start = 0
+    for conversion in conversions:
+        said = heard[start : start + len(conversion.checked)].argmax(axis=1)
+        start += len(said)
+        seed = str(conversion.run.record["seed"])
+        counts[seed] = counts.get(seed, 0) + confusion(conversion.true, said, len(labels))
+    return {seed: {"uar": uar(each), "wa": wa(each)} for seed, each in counts.items()}

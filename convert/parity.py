@@ -45,10 +45,10 @@ def measure_logits(model: Any, compiled: Compiled, inputs: Inputs, step: bool) -
     ]
     codes = run_graph(compiled.flatbuffer, [compiled.quantise(features) for features in whole])
     ints = [compiled.logits(rows).mean(axis=0) for rows in codes]
-    return Logits(_float_logits(model, whole)[:, : compiled.classes], np.stack(ints))
+    return Logits(float_logits(model, whole)[:, : compiled.classes], np.stack(ints))
 
 
-def _float_logits(model: Any, features: Sequence[Float]) -> Float:
+def float_logits(model: Any, features: Sequence[Float]) -> Float:
     """The Keras model's logits, like lengths together; zeros behind the shorter ones are masked by the
     model.
     """

@@ -81,6 +81,20 @@ def bootstrap_interval(
     """95 % interval of a figure of the confusion matrix when ``groups`` (speakers) are drawn with
     replacement.
     """
+    draws = bootstrap_draws(true, predicted, groups, n_classes, figure, seed)
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return [float(low), float(high)]
+
+
+def bootstrap_draws(
+    true: Labels,
+    predicted: Labels,
+    groups: Sequence[str],
+    n_classes: int,
+    figure: Callable[[NDArray[Any]], float],
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """The figure in each of ``BOOTSTRAPS`` drawings of ``groups``."""
     names = sorted(set(groups))
     members = np.array([names.index(group) for group in groups])
     matrices = np.stack(
@@ -88,9 +102,7 @@ def bootstrap_interval(
     )
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(names), (BOOTSTRAPS, len(names)))
-    figures = [figure(matrices[draw].sum(axis=0)) for draw in draws]
-    low, high = np.nanpercentile(figures, [2.5, 97.5])
-    return [float(low), float(high)]
+    return np.array([figure(matrices[draw].sum(axis=0)) for draw in draws])
 
 
 def evaluate(
