@@ -25,8 +25,8 @@ from edge_ser.errors import ConfigError
 OUTPUT_HEADROOM = 1.5
 # An output step finer than the graph's own rounding noise says nothing; and two interpreters, which round
 # differently on the way, then differ by more than one. So the step is at least this many times the noise
-# (rms); more in step form, where errors of one step reach the next, and where decisions average many outputs.
-NOISE_STEPS = {"window": 2.0, "step": 3.0}
+# (rms); more where a state carries the errors of one frame to the next.
+NOISE_STEPS, NOISE_STEPS_OF_STATES = 2.0, 3.0
 NOISE_SEQUENCES = 24
 LOOPS_FROM = 5  # frames from which a loop in the graph is smaller than copies of the cell
 
@@ -107,7 +107,8 @@ def compile_graph(
         fine_tune(graph, training, options.fine_tune)
     compiled = _lower(graph, options)
     noise = _noise(graph, compiled, calibration[:: len(calibration) // NOISE_SEQUENCES + 1])
-    factor = NOISE_STEPS["step" if options.step else "window"] * noise / compiled.output.scale
+    carries = options.step or any(op.kind == "SCAN" for op in graph.ops)
+    factor = (NOISE_STEPS_OF_STATES if carries else NOISE_STEPS) * noise / compiled.output.scale
     if factor > 1:
         graph.outputs[0].low *= factor
         graph.outputs[0].high *= factor

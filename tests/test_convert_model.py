@@ -199,6 +199,35 @@ def test_folds_give_figures_temperature_and_threshold(runs, tmp_path):
     assert f"{100 * figures['uar']['int8']:.1f} %" in model.card
 
 
+@pytest.mark.parametrize("names", [("emodb-cnn", "learnt"), ("emodb-gru", "emodb-gru")])
+def test_seeds_are_pooled_and_told_apart(runs, tmp_path, names):
+    """A window and a step model; two seeds count each utterance once."""
+    folder = tmp_path / "cv"
+    for seed, name in enumerate(names):
+        edit(shutil.copytree(runs / name, folder / f"fold-01-seed-{seed}"), seed=seed)
+    folds = [{"folder": f"fold-01-seed-{seed}"} for seed in (0, 1)]
+    cv = {"folds": folds, "protocol": "leave one speaker out", "seeds": [0, 1], "labels": []}
+    cv |= {"recipe_name": names[0], "git_commit": "", "manifest_digest": ""}
+    (folder / "cv.json").write_text(json.dumps(cv))
+    output = tmp_path / "figures.json"
+    assert main(["cv", str(folder), "-o", str(output)]) == 0
+    figures = json.loads(output.read_text())
+    assert (figures["utterances"], figures["speakers"], figures["folds"]) == (12, 1, 1)
+    assert figures["folds_parity"]["on"] == "the held-out speakers of all 1 folds of 2 seeds"
+    assert sum(entry["utterances"] for entry in figures["per_class"].values()) == 12
+    [(gender, entry)] = figures["per_gender"].items()
+    assert (gender, entry["utterances"]) == ("female", 12) and 0 <= entry["uar_float"] <= 1
+    assert set(figures["per_seed"]) == {"0", "1"}
+    mean = np.mean([entry["wa"] for entry in figures["per_seed"].values()])
+    assert mean == pytest.approx(figures["wa"]["int8"])
+    path = tmp_path / "with.tflite"
+    assert main([str(runs / names[0]), "-o", str(path), "--evaluation", str(output)]) == 0
+    card = Model.load(path).card
+    assert (
+        "| gender | utterances | UAR, float | UAR, int8 |" in card and "UAR of each seed, int8: 0: " in card
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
