@@ -45,6 +45,14 @@ def test_systemd_understands_every_line(analyze: str, tmp_path: Path) -> None:
     assert mine == []
 
 
+def test_the_guide_names_every_package_that_installing_the_service_asks_for() -> None:
+    listing = ["sh", PACKAGING / "require", "--list", "service"]
+    packages = set(subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split())
+    guide = (PACKAGING.parent / "docs" / "raspberry-pi.md").read_text().splitlines()
+    stated = next(line for line in guide if "--no-install-recommends" in line).split()
+    assert packages <= set(stated)
+
+
 def test_it_has_what_a_service_with_a_microphone_needs() -> None:
     lines = UNIT.read_text().splitlines()
     for line in ("Type=notify", "DynamicUser=yes", "SupplementaryGroups=audio", "DeviceAllow=char-alsa rw"):
