@@ -1,14 +1,18 @@
 """A recurrent network behind causal 2-D convolutions: it streams, and sees pitch move as the CNN does.
 
-The convolutions stride over frames and coefficients and are padded at the front of time only, so in step form
-the few frames before a chunk are a state (a ring) and nothing is computed twice. Sixteen frames are one step.
+The convolutions are padded at the front of time only and pooled without overlap, so in step form the few
+frames before a chunk are a state (a ring) and nothing is computed twice. Sixteen frames are one step. Each
+step is judged by what the convolutions see in it and by what the GRU remembers; averaged over the steps, the
+first is what the CNN's global mean does.
 
-Layers, for the rewrite as a step: "pad_*" (zeros before the first frame), "conv_*", "norm_*", "bands" (mean
-over quefrency), "gru", "emotion_steps" (Dense, logits of each step), "emotion" (their mean over the steps).
+Layers, for the rewrite as a step: "pad_*" (zeros before the first frame), "conv_*", "norm_*", "pool_*",
+"bands" (mean over quefrency), "gru", "joined" (both), "emotion_steps" (Dense, logits of each step), "emotion"
+(their mean).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,34 +24,33 @@ from train.models.layers import FrameMask, MaskedMean
 
 KIND = "gru"
 FORM = "step"
-KERNELS = ((12, 1), (4, 9), (8, 5))  # [frames, coefficients]
-STEM_STEP = (4, 2)
+KERNELS = ((12, 1), (4, 9), (4, 3))  # [frames, coefficients]
+STRIDE = 4  # frames from one output of the first convolutions to the next
 
 
 @dataclass(frozen=True)
 class Options:
-    """Widths in channels; the first ``halve`` convolutions of ``widths`` halve time and quefrency."""
+    """Widths in channels; ``pools`` is one [time, quefrency] pair per convolution of ``widths``."""
 
-    stem: int = 12
-    widths: list[int] = field(default_factory=lambda: [32, 40, 48])
-    halve: int = 2
-    units: int = 48
+    stem: int = 10
+    widths: list[int] = field(default_factory=lambda: [24, 32, 40])
+    pools: list[list[int]] = field(default_factory=lambda: [[2, 2], [2, 2], [1, 2]])
+    head: int = 64
+    units: int = 32
     dropout: float = 0.3
 
     @property
     def chunk_frames(self) -> int:
         """Frames of one step."""
-        return int(STEM_STEP[0] * 2**self.halve)
+        return STRIDE * math.prod(pool[0] for pool in self.pools)
 
 
-def _causal(x: Any, width: int, kernel: tuple[int, int], step: tuple[int, int], name: str) -> Any:
+def _causal(x: Any, width: int, kernel: tuple[int, int], stride: int, name: str) -> Any:
     """A convolution whose output sees no frame behind its own stride's last."""
-    side = (kernel[1] - step[1] + 1) // 2
-    sides = (max(kernel[1] - step[1] - side, 0), side) if kernel[1] > 1 else (0, 0)
-    front = kernel[0] - step[0]
-    if front or any(sides):
-        x = layers.ZeroPadding2D(((front, 0), sides), name=f"pad_{name}")(x)
-    x = layers.Conv2D(width, kernel, step, "valid", use_bias=False, name=f"conv_{name}")(x)
+    front, side = kernel[0] - stride, kernel[1] // 2
+    if front or side:
+        x = layers.ZeroPadding2D(((front, 0), (side, side)), name=f"pad_{name}")(x)
+    x = layers.Conv2D(width, kernel, (stride, 1), "valid", use_bias=False, name=f"conv_{name}")(x)
     x = layers.BatchNormalization(name=f"norm_{name}")(x)
     return layers.ReLU(name=f"relu_{name}")(x)
 
@@ -58,17 +61,20 @@ def build(shape: Shape, options: Options) -> keras.Model:
     mask = FrameMask(options.chunk_frames, name="mask")(inputs)
     plane = layers.Reshape((-1, shape.features, 1), name="plane")(inputs)
     paths = [
-        _causal(plane, options.stem, kernel, STEM_STEP, f"stem_{number}")
+        layers.AveragePooling2D((1, 2), name=f"pool_stem_{number}")(
+            _causal(plane, options.stem, kernel, STRIDE, f"stem_{number}")
+        )
         for number, kernel in enumerate(KERNELS, start=1)
     ]
     x = layers.Concatenate(name="stem")(paths)
-    for number, width in enumerate(options.widths, start=1):
-        step = (2, 2) if number <= options.halve else (1, 1)
-        x = _causal(x, width, (3, 3), step, str(number))
+    for number, (width, pool) in enumerate(zip(options.widths, options.pools, strict=True), start=1):
+        x = _causal(x, width, (3, 3), 1, str(number))
+        x = layers.AveragePooling2D(tuple(pool), name=f"pool_{number}")(x)
+    x = _causal(x, options.head, (1, 1), 1, "head")
     x = layers.AveragePooling2D((1, int(x.shape[2])), name="bands")(x)
-    x = layers.Reshape((-1, options.widths[-1]), name="steps")(x)
-    x = layers.Dropout(options.dropout)(x)
-    x = layers.GRU(options.units, return_sequences=True, reset_after=False, name="gru")(x, mask=mask)
-    x = layers.Dropout(options.dropout)(x)
+    seen = layers.Reshape((-1, options.head), name="steps")(x)
+    x = layers.Dropout(options.dropout)(seen)
+    recalled = layers.GRU(options.units, return_sequences=True, reset_after=False, name="gru")(x, mask=mask)
+    x = layers.Dropout(options.dropout)(layers.Concatenate(name="joined")([seen, recalled]))
     steps = layers.Dense(shape.classes, name="emotion_steps")(x)
     return keras.Model(inputs, MaskedMean(name="emotion")(steps, mask=mask), name="conv_gru")
