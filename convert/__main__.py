@@ -17,6 +17,7 @@ from convert.evaluate import (
     run_strangers,
     strangers_parser,
 )
+from convert.measured import measure_parser, run_measure
 from convert.shipped import run_shipped, shipped_parser
 from edge_ser.errors import ConfigError, EdgeSerError, ModelError
 
@@ -177,6 +178,7 @@ COMMANDS: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[..., i
     "cv": (cv_parser, convert_cv),
     "robustness": (robustness_parser, run_robustness),
     "strangers": (strangers_with_options, strangers),
+    "measure": (measure_parser, run_measure),
     "shipped": (shipped_parser, run_shipped),
 }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from convert.measured import measured_section
 from convert.tables import interval, percent, robustness_section, strangers_section, table
 
 
@@ -30,9 +31,7 @@ def write_card(record: Mapping[str, Any]) -> str:
     ):
         if key in evaluation:
             parts.append(f"## {title}\n\n{section(evaluation[key])}")
-    if evaluation.get("measured"):
-        parts.append(_measured(evaluation["measured"]))
-    parts += [_training(record["training"]), _provenance(record)]
+    parts += [measured_section(record), _training(record["training"]), _provenance(record)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -190,11 +189,6 @@ def tuning_text(tuning: Mapping[str, Any]) -> str:
 
 def _cost(cost: Mapping[str, float]) -> str:
     return f"UAR loss {cost['uar_loss_points']:.1f} points and {percent(cost['label_agreement'])} agreement"
-
-
-def _measured(entries: Sequence[Mapping[str, Any]]) -> str:
-    rows = [(entry["what"], entry["value"], entry["where"]) for entry in entries]
-    return "## Measured\n\n" + table(("what", "value", "where"), rows)
 
 
 def _training(training: Mapping[str, Any]) -> str:

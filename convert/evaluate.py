@@ -1,5 +1,6 @@
-"""``python -m convert cv | robustness | strangers``: the commands that measure. All of what is known of one
-model's recipe stands in one file, convert/evaluations/NAME.json: ``cv`` writes it, the others add a part.
+"""``python -m convert cv | robustness | strangers | measure``: the commands that measure. All of what is
+known of one model's recipe stands in one file, convert/evaluations/NAME.json: ``cv`` writes it, the others
+add a part.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from edge_ser.provenance import Machine
 from train.run_folder import git_commit
 
 EVALUATIONS = Path(__file__).parent / "evaluations"
-ADDED = ("robustness", "strangers")
+ADDED = ("robustness", "strangers", "measured")
 
 
 def robustness_parser() -> argparse.ArgumentParser:

@@ -228,6 +228,29 @@ def test_seeds_are_pooled_and_told_apart(runs, tmp_path, names):
     )
 
 
+def test_the_card_has_the_cost_of_its_own_graph_and_of_no_other(window, runs, tmp_path):
+    evaluation, counts, again = (tmp_path / name for name in ("e.json", "counts.json", "window.tflite"))
+    stages = {"the network of window": 1, "network: a window, window": 1234567, "network: a window, other": 2}
+    counts.write_text(json.dumps({"cortex-a53": stages}))
+    measure = ["measure", str(window), "-o", str(evaluation), "--min-secs", "0"]
+    assert "not measured" in Model.load(window).card
+    assert main([*measure, "--counts", str(counts)]) == 0
+    part = json.loads(evaluation.read_text())["measured"]
+    assert part["graph_sha256"] == Model.load(window).record["graph"]["sha256"]
+    assert part["rows"][-1] == ["network: a window", "1,234,567 instructions", "cortex-a53, emulated"]
+    assert [what for what, _, _ in part["rows"][:-1]] == [
+        f"{stage}, a window of 1 s" for stage in ("front end", "network", "samples to probabilities")
+    ]
+    assert all(float(value.split(" ms")[0]) > 0 for _, value, _ in part["rows"][:-1])
+    assert main([str(runs / "emodb-cnn"), "-o", str(again), "--evaluation", str(evaluation)]) == 0
+    assert "1,234,567 instructions" in Model.load(again).card
+    assert main([str(runs / "learnt"), "-o", str(again), "--evaluation", str(evaluation)]) == 0
+    card = Model.load(again).card
+    assert "not measured" in card and "1,234,567" not in card
+    counts.write_text("[]")
+    assert main([*measure, "--counts", str(counts)]) == 5
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
