@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Generic, TypeVar
 
 from edge_ser.errors import EdgeSerError
-from edge_ser.events import Change, Event, MicrophoneState
+from edge_ser.events import Change, Event, HopChanged, MicrophoneState
 from edge_ser.listener import Listener
 from edge_ser.microphone import DriverStuckError
 from edge_ser.systemd import Watchdog, notify
@@ -102,6 +102,8 @@ class StatusSink:
         elif isinstance(event, MicrophoneState):
             self._microphone = f"{event.state}: {event.device}"
         else:
+            if isinstance(event, HopChanged):
+                log.warning("deciding every %g s, %.1f s of sound waiting", event.hop_s, event.backlog_s)
             return
         notify(f"STATUS=microphone {self._microphone}; {self._label or 'nothing heard yet'}")
 

@@ -280,6 +280,7 @@ def test_a_machine_that_was_busy_widens_the_hop_until_the_backlog_is_gone(
     hops = [record["hop_s"] for record in service.records("hop")]
     assert hops[0] == 0.5
     assert service.records("hop")[0]["backlog_s"] > 0.25
+    assert "deciding every 0.5 s" in service.errors.read_text()
     times = [window["time_s"] for window in service.records("window")]
     assert times == sorted(set(times))
 
