@@ -24,6 +24,9 @@ from train.metrics import confusion, evaluate, uar, wa
 from train.utterance import Utterance
 
 
+INT8 = "int8.tflite"  # a fold's model file, beside its run
+
+
 def convert_folds(folder: Path, settings: Settings, tell: Callable[[str], None]) -> dict[str, Any]:
     """Convert and evaluate every fold of the cross-validation in ``folder``; the evaluation for model
     records.
@@ -63,7 +66,7 @@ def _hear(conversion: Conversion, root: Path) -> np.ndarray[Any, np.dtype[np.flo
 
     The file stays beside the run, for python -m convert robustness.
     """
-    path = conversion.run.folder / "int8.tflite"
+    path = conversion.run.folder / INT8
     path.write_bytes(model_bytes(conversion, "fold")[0])
     classifier = Classifier(model=str(path))
     return np.array(
@@ -114,6 +117,8 @@ def _pool(
         "manifest_digest": cv["manifest_digest"],
         "seeds": cv["seeds"],
         "folds": len(conversions) // seeds,
+        "parameters": conversions[0].run.record["model"].get("parameters"),
+        "file_bytes": max((each.run.folder / INT8).stat().st_size for each in conversions),
         "utterances": len({each.path for each in utterances}),
         "speakers": len(set(speakers)),
         **{

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.cross import hear, read_cv
+from convert.cross import INT8, hear, read_cv
 from convert.data import Source
 from convert.ir import Float
 from convert.parity import float_logits, utterance_scores
@@ -46,7 +46,7 @@ def measure_folds(
     ints: dict[str, list[Labels]] = {name: [] for name in PERTURBATIONS}
     refused = dict.fromkeys(PERTURBATIONS, 0)
     for name in folds:
-        path = folder / name / "int8.tflite"
+        path = folder / name / INT8
         if not path.is_file():
             raise ModelError(f"{path}: no such file; run python -m convert cv {folder} first")
         fold = Fold(read_run(folder / name), Classifier(str(path)), root, every)

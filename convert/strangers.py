@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.cross import hear
+from convert.cross import INT8, hear
 from convert.parity import utterance_scores
 from convert.pipeline import Settings, convert, model_bytes
 from convert.run import read_run
@@ -52,7 +52,7 @@ def measure_strangers(
             raise ModelError(
                 f"{folder}: give runs of train cross on one unseen corpus each, with equal labels"
             )
-        path = folder / "int8.tflite"
+        path = folder / INT8
         path.write_bytes(model_bytes(conversion, "stranger")[0])
         said = hear_corpus(Model.load(path), run.held_out, settings.root, run.record["seed"])
         said["float"] = utterance_scores(conversion.logits.floats, conversion.inputs.owners).argmax(axis=1)

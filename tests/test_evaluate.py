@@ -60,6 +60,8 @@ def test_robustness_is_added_to_the_evaluation_and_stays_in_it(workplace):
     arguments = ["robustness", str(workplace / "cv"), "--every", "3", "-o", str(figures)]
     assert main(arguments) == 0
     after = json.loads(figures.read_text())
+    folds = [path.stat().st_size for path in (workplace / "cv").glob("fold-*/int8.tflite")]
+    assert len(folds) == 2 and after["file_bytes"] == max(folds)
     part = after.pop("robustness")
     assert after == before
     assert [row["what"] for row in part["rows"]] == list(PERTURBATIONS)

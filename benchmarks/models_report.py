@@ -1,0 +1,393 @@
+"""Writes docs/models.md and its plot, docs/images/models.svg, from committed figures. Measures nothing.
+
+python -m benchmarks.models_report
+
+convert/evaluations/NAME.json         python -m convert cv, robustness, strangers (speakers apart)
+convert/evaluations/NAME-random.json  python -m convert cv of the same recipe on random folds
+docs/results/nonspeech.json           python -m benchmarks.nonspeech
+docs/results/adaptation-NAME.json     python -m benchmarks.adaptation runs/cv-NAME --json
+docs/results/models-bench.json        edge-ser bench --json
+docs/results/anchors.json             what others reach: published, or measured here once
+edge_ser/models/*.tflite              the files themselves
+
+What is not there is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from convert.evaluate import EVALUATIONS
+from convert.shipped import shipped
+from convert.tables import interval, measured, percent, shares_table, strangers_table, table
+from edge_ser.model import DEFAULT_MODEL, MODELS, Model
+from train.splits import SPEAKER_DEPENDENT
+
+HOME = Path(__file__).resolve().parent.parent
+RESULTS = HOME / "docs" / "results"
+PAGE = HOME / "docs" / "models.md"
+PLOT = HOME / "docs" / "images" / "models.svg"
+NAMES = {"emodb": "EmoDB", "ravdess": "RAVDESS"}
+PROTOCOLS = {"apart": "speakers apart", "mixed": "speakers mixed", "own": "its own splits"}
+Record = dict[str, Any]
+
+INTRODUCTION = """# The models
+
+What ships in `edge_ser/models`, how good it is, and beside whom. Every figure of ours is int8 through the
+product's own chain (file → C front end → TFLite), of the last epoch, with nothing chosen on the test fold;
+intervals are 95 % over speakers. Two protocols, never to be compared with each other: *speakers apart* tests
+on people that the model has not heard, *speakers mixed* deals utterances at random, so that it has heard
+them. The second says little about the person who will use a device.
+
+Made by `python -m benchmarks.models_report` from committed figures; [how to make
+those](#how-the-figures-are-made).
+"""
+
+MAKING = """## How the figures are made
+
+For each model NAME of [convert/shipped.toml](../convert/shipped.toml), with `EDGE_SER_CORPORA` set:
+
+    python -m train cv RECIPE --seeds 11 12 13 -o runs/cv-NAME
+    python -m convert cv runs/cv-NAME -o convert/evaluations/NAME.json
+    python -m convert robustness runs/cv-NAME -o convert/evaluations/NAME.json
+    python -m benchmarks.adaptation runs/cv-NAME --json > docs/results/adaptation-NAME.json
+    python -m train cv RECIPE --set evaluation.split=random-kfold --set evaluation.folds=10 \\
+        --seeds 11 12 13 -o runs/cv-NAME-random
+    python -m convert cv runs/cv-NAME-random -o convert/evaluations/NAME-random.json
+
+For a model of several corpora, also one run for each corpus left out:
+
+    python -m train cross RECIPE --train (the others) --test CORPUS --seed 11 -o runs/cross-CORPUS-11
+    python -m convert strangers runs/cross-* -o convert/evaluations/NAME.json
+
+Then the files, what needs the files, and this page:
+
+    make train-shipped
+    python -m benchmarks.nonspeech
+    edge-ser bench --json NAME ... > docs/results/models-bench.json
+    python -m benchmarks.models_report
+"""
+
+
+def read(path: Path) -> Record:
+    """The JSON there; empty where there is none."""
+    record: Record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return record
+
+
+def evaluations() -> dict[str, dict[str, Record]]:
+    """NAME -> protocol ("apart", "mixed") -> evaluation."""
+    found: dict[str, dict[str, Record]] = {}
+    for path in sorted(EVALUATIONS.glob("*.json")):
+        evaluation = read(path)
+        if "uar" in evaluation:
+            protocol = "mixed" if SPEAKER_DEPENDENT in evaluation["protocol"] else "apart"
+            found.setdefault(path.stem.removesuffix("-random"), {})[protocol] = evaluation
+    return found
+
+
+def size_kb(name: str, evaluation: Record) -> float | None:
+    """Kilobytes of the file that ships, or of a fold's."""
+    path = MODELS / f"{name}.tflite"
+    bytes_ = path.stat().st_size if path.is_file() else evaluation.get("file_bytes")
+    return bytes_ / 1000 if bytes_ else None
+
+
+def shipped_table(figures: dict[str, dict[str, Record]]) -> str:
+    bench = {each["model"]: each for each in read(RESULTS / "models-bench.json").get("results", [])}
+    rows = []
+    for name in shipped():
+        if not (MODELS / f"{name}.tflite").is_file():
+            continue
+        model = Model.load(name)
+        licence = model.record.get("license", "")
+        time = "–"
+        if name in bench:
+            time = f"{1000 * bench[name]['stages_ms']['invoke']['p50']:.1f} µs"
+        chosen = " (the default)" if name == DEFAULT_MODEL else ""
+        rows.append(
+            (
+                f"[{name}](../edge_ser/models/{name}.md){chosen}",
+                f"{model.form}, {model.length_s:g} s" if model.form == "window" else "step, streams",
+                ", ".join(model.labels),
+                ", ".join(each["name"] for each in model.record["training"]["corpora"]),
+                licence,
+                f"{size_kb(name, {}):.0f} KB",
+                *(_uar(figures.get(name, {}).get(protocol)) for protocol in ("apart", "mixed")),
+                _profiled(name),
+                time,
+            )
+        )
+    header = (
+        "model",
+        "form",
+        "labels",
+        "trained on",
+        "licence of the weights",
+        "file",
+        "UAR, speakers apart",
+    )
+    header += ("UAR, speakers mixed", "apart, with a profile", "network, a window or step")
+    return table(header, rows)
+
+
+def _uar(evaluation: Record | None, key: str = "uar") -> str:
+    if evaluation is None:
+        return "–"
+    entry = evaluation[key]
+    seeds = len(evaluation["seeds"])
+    return f"{percent(entry['int8'])} ({interval(entry['interval'])}; {seeds} seed{'s' if seeds > 1 else ''})"
+
+
+def _profiled(name: str) -> str:
+    cases = read(RESULTS / f"adaptation-{name}.json").get("cases", {})
+    return percent(cases["profile"]["uar"]) if cases else "–"
+
+
+def corpus_of(by_protocol: dict[str, Record]) -> str:
+    """The one corpus that an evaluation is of; "" where it is of several."""
+    corpora = {corpus for evaluation in by_protocol.values() for corpus in evaluation["per_corpus"]}
+    return corpora.pop() if len(corpora) == 1 else ""
+
+
+def side_by_side(corpus: str, figures: dict[str, dict[str, Record]], anchors: list[Record]) -> str:
+    """All systems on one corpus, the small ones first; ours bold."""
+    rows: list[tuple[float, tuple[str, ...]]] = []
+    for name, by_protocol in figures.items():
+        if corpus_of(by_protocol) != corpus:
+            continue
+        kb = size_kb(name, next(iter(by_protocol.values())))
+        losses = [100 * (each["uar"]["float"] - each["uar"]["int8"]) for each in by_protocol.values()]
+        cells = (
+            f"**{name}**",
+            *(_both(by_protocol.get(protocol)) for protocol in ("apart", "mixed")),
+            f"{kb:.0f} KB" if kb else "–",
+            f"ours; int8 costs {max(losses):+.1f} points of UAR".replace("+-", "−").replace("-", "−"),
+        )
+        rows.append((kb or 0.0, cells))
+    for each in anchors:
+        if each["corpus"] != corpus:
+            continue
+        cells = (
+            each["system"],
+            *(_anchor(each.get(protocol)) for protocol in ("apart", "mixed")),
+            f"{each['size_kb']} KB" if "size_kb" in each else "–",
+            f"{each['kind']}; {each['note']}" + _own(each),
+        )
+        rows.append((each.get("size_kb", 1e9), cells))
+    header = ("system", "speakers apart: UAR / WA", "speakers mixed: UAR / WA", "size", "")
+    return table(header, [cells for _, cells in sorted(rows, key=lambda row: row[0])])
+
+
+def _both(evaluation: Record | None) -> str:
+    if evaluation is None:
+        return "–"
+    bounds = interval(evaluation["uar"]["interval"])
+    return f"**{percent(evaluation['uar']['int8'])}** ({bounds}) / {percent(evaluation['wa']['int8'])}"
+
+
+def _anchor(entry: Record | None) -> str:
+    if entry is None:
+        return "–"
+    return " / ".join(percent(entry[key]) if key in entry else "–" for key in ("uar", "wa"))
+
+
+def _own(each: Record) -> str:
+    return f" (WA {percent(each['own']['wa'])})" if "own" in each else ""
+
+
+def several_corpora(figures: dict[str, dict[str, Record]]) -> str:
+    rows = []
+    for name, by_protocol in figures.items():
+        if corpus_of(by_protocol):
+            continue
+        for protocol, evaluation in by_protocol.items():
+            parts = evaluation["per_corpus"].items()
+            each = "; ".join(f"{corpus} {percent(entry['uar'])}" for corpus, entry in parts)
+            rows.append((f"**{name}**", PROTOCOLS[protocol], _both(evaluation), each))
+    return table(("model", "protocol", "UAR / WA", "UAR by corpus"), rows) if rows else ""
+
+
+def robustness(figures: dict[str, dict[str, Record]]) -> str:
+    """All models side by side: float → int8 in each condition."""
+    parts = {
+        name: by["apart"]["robustness"] for name, by in figures.items() if "robustness" in by.get("apart", {})
+    }
+    if not parts:
+        return ""
+    conditions = [row["what"] for row in next(iter(parts.values()))["rows"]]
+    rows = []
+    for place, condition in enumerate(conditions):
+        cells = [condition]
+        for part in parts.values():
+            row = part["rows"][place]
+            figure = f"{percent(row['float'])} → {percent(row['int8'])}"
+            cells.append(f"**{figure}**" if condition in part["halved"] else figure)
+        rows.append(cells)
+    notes = [
+        f"{name}: {part['protocol']}, {part['folds']} folds, {part['utterances']} utterances; "
+        f"by {measured(part)}; "
+        + (
+            f"**halves what is above chance: {', '.join(part['halved'])}**."
+            if part["halved"]
+            else f"only the last noise may fall below {percent(part['limit']['int8'])}, halfway to chance."
+        )
+        for name, part in parts.items()
+    ]
+    text = (
+        'UAR, float → int8, of models that do not know the speaker; "no speech" counts as wrong in int8. '
+        "None but noise at 0 dB may halve what is above chance.\n\n"
+    )
+    return text + table(("condition", *parts), rows) + "\n\n" + "\n".join(f"- {note}" for note in notes)
+
+
+def nonspeech() -> str:
+    record = read(RESULTS / "nonspeech.json")
+    if not record:
+        return ""
+    parts = [
+        'Sounds without speech must come out as "no speech" or "uncertain", as recordings (`edge-ser '
+        "classify`) and live (`edge-ser listen`: no emotion announced at any time). Voice detector: "
+        f"{record['voice_detector']}. By {measured(record)}."
+    ]
+    rows = [
+        (
+            name,
+            *(percent(part["not_an_emotion"][way]) for way in ("recording", "live")),
+            *(percent(part["not_an_emotion_made"][way]) for way in ("recording", "live")),
+            *(percent(part["speech_lost"][way]) for way in ("recording", "live")),
+        )
+        for name, part in record["models"].items()
+    ]
+    header = ("model", "real sounds: no emotion", "live", "made sounds: no emotion", "live")
+    header += ("speech: lost", "live")
+    parts.append(table(header, rows))
+    for name, part in record["models"].items():
+        counts = [
+            (kind, *(" / ".join(map(str, ways[way])) for way in ("recording", "live")))
+            for group in ("sounds", "speech")
+            for kind, ways in part[group].items()
+        ]
+        title = "no speech / uncertain / an emotion"
+        parts.append(
+            f"<details><summary>{name}, sound by sound</summary>\n\n"
+            + table(("", f"recordings: {title}", f"live: {title}"), counts)
+            + "\n\n</details>"
+        )
+    return "\n\n".join(parts)
+
+
+def strangers(figures: dict[str, dict[str, Record]], anchors: Record) -> str:
+    parts = []
+    for name, by_protocol in figures.items():
+        part = by_protocol.get("apart", {}).get("strangers")
+        if not part:
+            continue
+        parts += [
+            f"### {name}",
+            f"Recipe of {name}, trained on all corpora but the one in the row, seeds "
+            f"{', '.join(map(str, part['rows'][0]['seeds']))}; by {measured(part)}.",
+            strangers_table(part, anchors["strangers"]["uar"]),
+            f"{anchors['strangers_adapted']['system']} (transductive): "
+            f"{percent(anchors['strangers_adapted']['uar']['mean'])} on average.",
+            "What is said, against what is true; bold: more than twice the true share and ten points.",
+            shares_table(part),
+        ]
+    return "\n\n".join(parts)
+
+
+def plot(figures: dict[str, dict[str, Record]], anchors: list[Record]) -> None:
+    """Accuracy against size, a panel for each corpus and protocol: ours filled, others hollow, those
+    without a size as lines. The same figures give the same bytes.
+    """
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "edge_ser"
+    mpl.rcParams["svg.fonttype"] = "none"
+    mpl.rcParams["font.size"] = 8
+    from matplotlib import pyplot as plt
+
+    panels = [(corpus, protocol) for corpus in NAMES for protocol in ("apart", "mixed")]
+    drawn, axes = plt.subplots(len(NAMES), 2, figsize=(11, 9), sharex=True)
+    for axis, (corpus, protocol) in zip(axes.flat, panels, strict=True):
+        axis.set_title(f"{NAMES[corpus]}, {PROTOCOLS[protocol]}")
+        axis.set_xscale("log")
+        axis.set_xlim(10, 2e6)
+        axis.set_ylim(0.5, 1.0)
+        axis.grid(alpha=0.3)
+        axis.set_ylabel("UAR (or WA, where it says so)")
+        for name, by_protocol in figures.items():
+            if corpus_of(by_protocol) != corpus or protocol not in by_protocol:
+                continue
+            evaluation = by_protocol[protocol]
+            entry, kb = evaluation["uar"], size_kb(name, evaluation)
+            low, high = entry["interval"]
+            bars = [[entry["int8"] - low], [high - entry["int8"]]]
+            axis.errorbar([kb], [entry["int8"]], yerr=bars, fmt="o", color="tab:red", capsize=2)
+            axis.annotate(name, (kb, entry["int8"]), (5, 4), textcoords="offset points", color="tab:red")
+        for each in anchors:
+            entry = each.get(protocol) if each["corpus"] == corpus else None
+            if each["corpus"] == corpus and protocol == "mixed" and "own" in each:
+                entry = each["own"]
+            if not entry:
+                continue
+            figure = entry.get("uar", entry.get("wa"))
+            text = each["system"] + ("" if "uar" in entry else " (WA)")
+            text += ", its own splits" if "own" in each else ""
+            if "size_kb" in each:
+                axis.plot([each["size_kb"]], [figure], "o", mfc="none", color="black")
+                right = each["size_kb"] > 1e4
+                axis.annotate(
+                    text,
+                    (each["size_kb"], figure),
+                    (-5 if right else 5, each.get("text_above", -9)),
+                    textcoords="offset points",
+                    ha="right" if right else "left",
+                )
+            else:
+                axis.axhline(figure, ls=":", color="gray")
+                axis.annotate(
+                    text, (1.9e6, figure), (0, 2), textcoords="offset points", ha="right", color="gray"
+                )
+    for axis in axes[-1]:
+        axis.set_xlabel("size, KB")
+    drawn.tight_layout()
+    PLOT.parent.mkdir(parents=True, exist_ok=True)
+    drawn.savefig(PLOT, metadata={"Date": None})
+    plt.close(drawn)
+
+
+def page() -> str:
+    """The whole of docs/models.md."""
+    figures, anchors = evaluations(), read(RESULTS / "anchors.json")
+    systems = anchors["systems"]
+    parts = [INTRODUCTION, "## What ships\n", shipped_table(figures), "\n## Beside others\n"]
+    parts.append("![accuracy against size](images/models.svg)\n")
+    for corpus, title in NAMES.items():
+        parts += [f"### {title}\n", side_by_side(corpus, figures, systems), ""]
+    sections = (
+        ("### Several corpora", several_corpora(figures)),
+        ("## Robustness", robustness(figures)),
+        ("## What is no speech", nonspeech()),
+        ("## Strangers", strangers(figures, anchors)),
+    )
+    for title, text in sections:
+        if text:
+            parts += [f"{title}\n", text, ""]
+    return "\n".join([*parts, MAKING])
+
+
+def main() -> int:
+    """Write both files."""
+    plot(evaluations(), read(RESULTS / "anchors.json")["systems"])
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"{PAGE.relative_to(HOME)}, {PLOT.relative_to(HOME)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
