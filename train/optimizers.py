@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from train.models import MEMBERS
 from train.recipe import Optimizer, Recipe
 from train.targets import DIMENSIONS
 
@@ -49,23 +48,19 @@ def make_optimizer(optimizer: Optimizer, epochs: int, steps: int) -> Any:
 def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
     """Give ``model`` its optimiser and the loss: the sum over heads of weight times mean loss of the head.
 
-    Emotion (weight 1; 0 where members of a committee learn it one by one), gender and intensity: cross
-    entropy, the emotion's with label smoothing. Dimensions: mean squared error. An example's own weight
-    multiplies its loss; a mean is over the batch.
+    Emotion (weight 1), gender and intensity: cross entropy, the emotion's with label smoothing. Dimensions: mean
+    squared error. An example's own weight multiplies its loss; a mean is over the batch.
     """
     smoothing = recipe.fit.label_smoothing
     losses: dict[str, Any] = {
         "emotion": keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     }
     for head in recipe.model.heads:
-        if head in MEMBERS:
-            losses[head] = losses["emotion"]
-        elif head in DIMENSIONS:
+        if head in DIMENSIONS:
             losses[head] = keras.losses.MeanSquaredError()
         else:
             losses[head] = keras.losses.CategoricalCrossentropy(from_logits=True)
-    members = any(head in MEMBERS for head in recipe.model.heads)
-    weights = {"emotion": 0.0 if members else 1.0, **recipe.model.heads}
+    weights = {"emotion": 1.0, **recipe.model.heads}
     model.compile(
         optimizer=make_optimizer(recipe.optimizer, recipe.fit.epochs, steps),
         loss=losses if recipe.model.heads else losses["emotion"],

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from train.models import MEMBERS
 from train.recipe import Recipe
 from train.utterance import Utterance
 
@@ -27,11 +26,10 @@ def classes_of(recipe: Recipe) -> list[str]:
 
 
 def head_widths(recipe: Recipe) -> dict[str, int]:
-    """Outputs of each further head: two classes for gender and intensity, one number for a dimension, the
-    emotion's classes for a committee's member.
+    """Outputs of each further head: two classes for gender and intensity, one number for a
+    dimension.
     """
-    members = {head: len(classes_of(recipe)) for head in recipe.model.heads if head in MEMBERS}
-    return {head: members.get(head, 1 if head in DIMENSIONS else 2) for head in recipe.model.heads}
+    return {head: 1 if head in DIMENSIONS else 2 for head in recipe.model.heads}
 
 
 class Targets:
@@ -47,9 +45,6 @@ class Targets:
         self._targets = {"emotion": _one_hot([each.emotion for each in utterances], classes)}
         self._weights = {"emotion": _emotion_weights(recipe, utterances)}
         for head in recipe.model.heads:
-            if head in MEMBERS:
-                self._targets[head], self._weights[head] = self._targets["emotion"], self._weights["emotion"]
-                continue
             if head in DIMENSIONS:
                 values = [getattr(each, head) for each in utterances]
                 known = [value is not None for value in values]

@@ -33,22 +33,20 @@ def read(folder: Path) -> Listing:
     """Read the clips below ``folder``, with the actors' genders where they are known."""
     genders = _genders(folder)
 
-    def make(path: str, name: re.Match[str]) -> Utterance | str:
-        if name["emotion"] not in EMOTIONS:
-            return f"unknown emotion code {name['emotion']}"
+    def make(path: str, name: re.Match[str], emotion: str) -> Utterance:
         return Utterance(
             path,
             "cremad",
             name["actor"],
             genders.get(name["actor"], ""),
             "en",
-            EMOTIONS[name["emotion"]],
+            emotion,
             intensity=INTENSITIES[name["intensity"]],
             text_id=name["sentence"],
             style="scripted",
         )
 
-    return read_by_stem(folder, _NAME, make)
+    return read_by_stem(folder, _NAME, EMOTIONS, make)
 
 
 def _genders(folder: Path) -> dict[str, str]:

@@ -27,12 +27,10 @@ _NAME = re.compile(r"(?P<speaker>\d\d)(?P<text>[ab]\d\d)(?P<emotion>[A-Z])(?P<ve
 
 def read(folder: Path) -> Listing:
     """Read ``wav/03a01Fa.wav`` and the like below ``folder``."""
-    return read_by_stem(folder, _NAME, _make)
+    return read_by_stem(folder, _NAME, EMOTIONS, _make)
 
 
-def _make(path: str, name: re.Match[str]) -> Utterance | str:
-    if name["emotion"] not in EMOTIONS:
-        return f"unknown emotion code {name['emotion']!r}"
+def _make(path: str, name: re.Match[str], emotion: str) -> Utterance | str:
     if name["speaker"] not in FEMALE | MALE:
         return f"unknown speaker {name['speaker']}"
     gender = "female" if name["speaker"] in FEMALE else "male"
@@ -42,7 +40,7 @@ def _make(path: str, name: re.Match[str]) -> Utterance | str:
         name["speaker"],
         gender,
         "de",
-        EMOTIONS[name["emotion"]],
+        emotion,
         text_id=name["text"],
         style="scripted",
     )

@@ -25,12 +25,10 @@ _NAME = re.compile(r"(?P<emotion>[a-z]{3})-(?P<speaker>[fm]\d)-(?P<sentence>[a-z
 
 def read(folder: Path) -> Listing:
     """Read ``f1/rab-f1-b2.wav`` and the like below ``folder``."""
-    return read_by_stem(folder, _NAME, _make)
+    return read_by_stem(folder, _NAME, EMOTIONS, _make)
 
 
-def _make(path: str, name: re.Match[str]) -> Utterance | str:
-    if name["emotion"] not in EMOTIONS:
-        return f"unknown state {name['emotion']!r}"
+def _make(path: str, name: re.Match[str], emotion: str) -> Utterance:
     gender = "female" if name["speaker"].startswith("f") else "male"
     return Utterance(
         path,
@@ -38,7 +36,7 @@ def _make(path: str, name: re.Match[str]) -> Utterance | str:
         name["speaker"],
         gender,
         "it",
-        EMOTIONS[name["emotion"]],
+        emotion,
         text_id=name["sentence"],
         style="scripted",
     )

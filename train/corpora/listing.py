@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,19 +29,27 @@ def audio_files(folder: Path) -> Iterator[Path]:
 
 
 def read_by_stem(
-    folder: Path, pattern: re.Pattern[str], make: Callable[[str, re.Match[str]], Utterance | str]
+    folder: Path,
+    pattern: re.Pattern[str],
+    emotions: Mapping[str, str],
+    make: Callable[[str, re.Match[str], str], Utterance | str],
 ) -> Listing:
     """Read a corpus whose labels all stand in the files' names.
 
-    ``pattern`` must match the whole stem; ``make`` gets the path relative to ``folder`` and the match, and
-    returns the utterance or the reason for leaving it out. Files that do not match are listed as skipped.
-    Raises ConfigError when nothing at all fits: that is the wrong folder.
+    ``pattern`` must match the whole stem, its group "emotion" be a key of ``emotions``; ``make`` gets the path
+    relative to ``folder``, the match and the emotion, and returns the utterance or the reason for leaving it
+    out. Files that do not fit are listed as skipped. Raises ConfigError when nothing at all fits: that is the
+    wrong folder.
     """
     listing = Listing([])
     for path in audio_files(folder):
         relative = path.relative_to(folder).as_posix()
         match = pattern.fullmatch(path.stem)
-        made = make(relative, match) if match else "the name does not follow the corpus's naming scheme"
+        made: Utterance | str = "the name does not follow the corpus's naming scheme"
+        if match and match["emotion"] not in emotions:
+            made = f"unknown emotion code {match['emotion']!r}"
+        elif match:
+            made = make(relative, match, emotions[match["emotion"]])
         if isinstance(made, str):
             listing.skipped.append((relative, made))
         else:

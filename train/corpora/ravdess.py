@@ -32,14 +32,12 @@ _NAME = re.compile(
 
 def read(folder: Path) -> Listing:
     """Read ``Actor_12/03-01-06-01-02-01-12.wav`` and the like below ``folder``; songs are left out."""
-    return read_by_stem(folder, _NAME, _make)
+    return read_by_stem(folder, _NAME, EMOTIONS, _make)
 
 
-def _make(path: str, name: re.Match[str]) -> Utterance | str:
+def _make(path: str, name: re.Match[str], emotion: str) -> Utterance | str:
     if name["channel"] != SPEECH:
         return "sung, not spoken"
-    if name["emotion"] not in EMOTIONS:
-        return f"unknown emotion code {name['emotion']}"
     if name["intensity"] not in INTENSITIES:
         return f"unknown intensity code {name['intensity']}"
     return Utterance(
@@ -48,7 +46,7 @@ def _make(path: str, name: re.Match[str]) -> Utterance | str:
         f"Actor_{name['actor']}",
         "male" if int(name["actor"]) % 2 else "female",
         "en",
-        EMOTIONS[name["emotion"]],
+        emotion,
         intensity=INTENSITIES[name["intensity"]],
         text_id=f"s{name['statement']}",
         style="scripted",

@@ -28,14 +28,12 @@ def read(folder: Path) -> Listing:
     """Read either layout below ``folder``; the speaker stands in the folder's name or before the
     underscore.
     """
-    return read_by_stem(folder, _NAME, _make)
+    return read_by_stem(folder, _NAME, EMOTIONS, _make)
 
 
-def _make(path: str, name: re.Match[str]) -> Utterance | str:
+def _make(path: str, name: re.Match[str], emotion: str) -> Utterance | str:
     speaker = name["speaker"] or Path(path).parent.name
     if speaker not in SPEAKERS:
         return f"unknown speaker {speaker!r}"
     text = f"{name['emotion']}{name['sentence']}"
-    return Utterance(
-        path, "savee", speaker, "male", "en", EMOTIONS[name["emotion"]], text_id=text, style="scripted"
-    )
+    return Utterance(path, "savee", speaker, "male", "en", emotion, text_id=text, style="scripted")

@@ -28,12 +28,10 @@ _NAME = re.compile(r"(?P<speaker>OAF|OA|YAF)_(?P<word>[a-z]+)_(?P<emotion>[a-z]+
 
 def read(folder: Path) -> Listing:
     """Read the files below ``folder``, in one folder or in one per speaker and emotion."""
-    return read_by_stem(folder, _NAME, _make)
+    return read_by_stem(folder, _NAME, EMOTIONS, _make)
 
 
-def _make(path: str, name: re.Match[str]) -> Utterance | str:
-    if name["emotion"] not in EMOTIONS:
-        return f"unknown emotion {name['emotion']!r}"
+def _make(path: str, name: re.Match[str], emotion: str) -> Utterance:
     speaker = SPEAKERS[name["speaker"]]
     return Utterance(
         path,
@@ -41,7 +39,7 @@ def _make(path: str, name: re.Match[str]) -> Utterance | str:
         speaker,
         "female",
         "en",
-        EMOTIONS[name["emotion"]],
+        emotion,
         text_id=name["word"],
         style="scripted",
     )

@@ -17,13 +17,9 @@ _NAME = re.compile(r"(?P<speaker>S(?P<gender>[MF])\d+)_F(?P<file>\d+)_(?P<emotio
 
 def read(folder: Path) -> Listing:
     """Read ``Angry/SM1_F10_A010.wav`` and the like below ``folder``."""
-    return read_by_stem(folder, _NAME, _make)
+    return read_by_stem(folder, _NAME, EMOTIONS, _make)
 
 
-def _make(path: str, name: re.Match[str]) -> Utterance | str:
-    if name["emotion"] not in EMOTIONS:
-        return f"unknown emotion code {name['emotion']!r}"
+def _make(path: str, name: re.Match[str], emotion: str) -> Utterance:
     gender = "male" if name["gender"] == "M" else "female"
-    return Utterance(
-        path, "urdu", name["speaker"], gender, "ur", EMOTIONS[name["emotion"]], style="improvised"
-    )
+    return Utterance(path, "urdu", name["speaker"], gender, "ur", emotion, style="improvised")

@@ -30,7 +30,6 @@ from train.naming import nearest
 ARCHITECTURES = {
     "light_cnn": "train.models.light_cnn",
     "strided_cnn": "train.models.strided_cnn",
-    "committee_cnn": "train.models.committee_cnn",
     "mfcc_cnn": "train.models.mfcc_cnn",
     "gru": "train.models.gru",
     "conv_gru": "train.models.conv_gru",
@@ -44,8 +43,7 @@ ARCHITECTURES = {
     "opensmile_svm": "train.models.opensmile_svm",
 }
 WITHOUT_KERAS = ("opensmile_svm",)  # openSMILE crashes in a process that has loaded TensorFlow
-MEMBERS = ("member_1", "member_2")  # of a committee: each learns the emotion by itself
-HEADS = ("gender", "intensity", "valence", "arousal", "dominance", *MEMBERS)
+HEADS = ("gender", "intensity", "valence", "arousal", "dominance")
 
 
 @dataclass(frozen=True)
