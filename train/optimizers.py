@@ -48,8 +48,8 @@ def make_optimizer(optimizer: Optimizer, epochs: int, steps: int) -> Any:
 def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
     """Give ``model`` its optimiser and the loss: the sum over heads of weight times mean loss of the head.
 
-    Emotion (weight 1), gender and intensity: cross entropy, the emotion's with label smoothing. Dimensions: mean
-    squared error. An example's own weight multiplies its loss; a mean is over the batch.
+    Emotion (weight 1), gender and intensity: cross entropy, the emotion's with label smoothing. Dimensions:
+    mean squared error. An example's own weight multiplies its loss; a mean is over the batch.
     """
     smoothing = recipe.fit.label_smoothing
     losses: dict[str, Any] = {
