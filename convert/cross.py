@@ -23,7 +23,6 @@ from edge_ser.prediction import Prediction
 from train.metrics import confusion, evaluate, uar, wa
 from train.utterance import Utterance
 
-
 INT8 = "int8.tflite"  # a fold's model file, beside its run
 
 

@@ -200,13 +200,19 @@ class Model:
             )
 
 
+def shipped_models() -> list[str]:
+    """The names of the models that are installed with the package, the default one first."""
+    names = sorted(path.stem for path in MODELS.glob("*.tflite"))
+    return sorted(names, key=lambda name: name != DEFAULT_MODEL)
+
+
 def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     """The file of a model given by path, by the name of a shipped one, or not at all (DEFAULT_MODEL)."""
     wanted = os.fspath(model) if model is not None else DEFAULT_MODEL
     if "/" not in wanted and not wanted.endswith(".tflite"):
         shipped = MODELS / f"{wanted}.tflite"
         if not shipped.is_file():
-            names = ", ".join(sorted(path.stem for path in MODELS.glob("*.tflite"))) or "none"
+            names = ", ".join(shipped_models()) or "none"
             raise ModelError(
                 f"{wanted}: no such model is installed ({names}); give one of these or the path of a file"
             )

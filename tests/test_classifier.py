@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import io
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ import edge_ser
 from edge_ser import AudioError, Classifier
 from edge_ser.classifier import cut_windows, is_silent
 from edge_ser.engine import Engine
-from edge_ser.model import Model
+from edge_ser.model import DEFAULT_MODEL, Model, shipped_models
+
+HELLO = Path(__file__).parent / "data" / "hello.wav"
 
 
 @pytest.fixture(scope="module")
@@ -244,10 +247,17 @@ def test_threads_with_a_classifier_each_agree(window_model):
     assert [found[n] for n in range(4)] == [wanted] * 4
 
 
-def test_the_shipped_model_is_the_default_and_passes_its_self_test():
-    classifier = Classifier()
-    assert classifier.model.name == "emodb-cnn"
-    assert classifier.model.self_test().passed
+@pytest.mark.parametrize("name", shipped_models())
+def test_a_shipped_model_has_its_own_labels_and_passes_its_self_test(name):
+    classifier = Classifier(name)
+    assert classifier.model.name == name and classifier.model.self_test().passed
+    prediction = classifier.classify(HELLO)
+    assert list(prediction.scores) == classifier.model.labels
+    assert sum(prediction.scores.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_without_a_name_the_classifier_takes_the_default_model():
+    assert Classifier().model.name == DEFAULT_MODEL == shipped_models()[0]
     assert edge_ser.Classifier is Classifier
 
 

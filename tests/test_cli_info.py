@@ -7,7 +7,7 @@ import json
 import pytest
 
 from edge_ser import cli
-from edge_ser.model import Model
+from edge_ser.model import DEFAULT_MODEL, Model, shipped_models
 
 
 @pytest.fixture
@@ -34,7 +34,19 @@ def test_a_step_model_says_its_step(info, step_model):
 
 def test_without_a_name_it_is_the_shipped_model(info):
     status, out, _ = info()
-    assert status == 0 and out.startswith("model       emodb-cnn (")
+    assert status == 0 and out.startswith(f"model       {DEFAULT_MODEL} (")
+
+
+def test_the_models_that_are_installed_are_listed_the_default_first(info):
+    status, out, _ = info("--list")
+    lines = out.splitlines()
+    assert status == 0 and [line.split()[0] for line in lines] == shipped_models()
+    assert lines[0].startswith(f"{DEFAULT_MODEL}  (default) ") and "(default)" not in "".join(lines[1:])
+    for line in lines:
+        model = Model.load(line.split()[0])
+        assert f" {model.form}; {', '.join(model.labels)}; " in line and "; UAR 0." in line
+    records = [json.loads(line) for line in info("--list", "--json")[1].splitlines()]
+    assert [record["name"] for record in records] == shipped_models()
 
 
 def test_json_is_the_whole_record(info, window_model):

@@ -15,7 +15,7 @@ import pytest
 from edge_ser.errors import ModelError
 from edge_ser.flatbuffer import Flatbuffer
 from edge_ser.graph import read_graph
-from edge_ser.model import Model, find_model
+from edge_ser.model import DEFAULT_MODEL, Model, find_model, shipped_models
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,9 @@ def test_the_step_form_starts_from_real_zeros(step_model):
 
 def test_models_are_found_by_path_or_name(window_model):
     assert Model.load(window_model).name == Model.load(str(window_model)).name == "small-window"
-    assert find_model("emodb-cnn") == find_model() and find_model().is_file()
-    with pytest.raises(ModelError, match=r"emodb-cnx: no such model is installed \(.*emodb-cnn"):
+    assert find_model(DEFAULT_MODEL) == find_model() and find_model().is_file()
+    assert shipped_models()[0] == DEFAULT_MODEL
+    with pytest.raises(ModelError, match=rf"emodb-cnx: no such model is installed \({DEFAULT_MODEL}"):
         find_model("emodb-cnx")
     with pytest.raises(ModelError, match=r"cannot be read \(No such file"):
         Model.load("nowhere.tflite")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's options."""
     parser.add_argument("model", nargs="?", help="model file, or the name of an installed one")
+    parser.add_argument(
+        "--list", action="store_true", help="the models that are installed, the default first"
+    )
     parser.add_argument("--card", action="store_true", help="print the model card (Markdown)")
     parser.add_argument("--json", action="store_true", help="print the whole record of the model")
     parser.add_argument(
@@ -27,6 +30,8 @@ def run(arguments: Namespace) -> int:
     """Print what was asked for; 3 when the self-test fails."""
     from edge_ser.model import Model
 
+    if arguments.list:
+        return _list(arguments)
     model = Model.load(arguments.model)
     if arguments.self_test:
         return _self_test(model, arguments)
@@ -39,6 +44,30 @@ def run(arguments: Namespace) -> int:
     else:
         for name, value in _summary(model):
             print(f"{name:12}{value}")
+    return 0
+
+
+def _list(arguments: Namespace) -> int:
+    from edge_ser.model import Model, shipped_models
+
+    names = shipped_models()
+    width = max(map(len, names), default=0) + 2
+    for place, name in enumerate(names):
+        model = Model.load(name)
+        if arguments.json:
+            from json import dumps
+
+            record = {"v": 1, "type": "model", "file": model.source, **model.record}
+            print(dumps(record, ensure_ascii=False))
+            continue
+        uar = model.record.get("evaluation", {}).get("uar")
+        figure = f"; UAR {uar['int8']:.3f}" if isinstance(uar, dict) and "int8" in uar else ""
+        corpora = _objects(model.record.get("training", {}).get("corpora"))
+        learnt = ", ".join(str(entry.get("name", "?")) for entry in corpora)
+        print(
+            f"{name:{width}}{'(default) ' if place == 0 else ''}{model.form}; {', '.join(model.labels)}; "
+            f"{len(model.graph) / 1000:.0f} kB; trained on {learnt}{figure}"
+        )
     return 0
 
 
