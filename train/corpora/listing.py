@@ -36,10 +36,10 @@ def read_by_stem(
 ) -> Listing:
     """Read a corpus whose labels all stand in the files' names.
 
-    ``pattern`` must match the whole stem and its group "emotion" be a key of ``emotions``; ``make`` gets the
-    path relative to ``folder``, the match and the emotion, and returns the utterance or the reason for leaving
-    it out. Files that do not fit are listed as skipped. Raises ConfigError when nothing at all fits: that is
-    the wrong folder.
+    ``pattern`` must match the whole stem and its group "emotion" be a key of ``emotions``; ``make`` gets
+    the path relative to ``folder``, the match and the emotion, and returns the utterance or the reason for
+    leaving it out. Files that do not fit are listed as skipped. Raises ConfigError when nothing at all fits:
+    that is the wrong folder.
     """
     listing = Listing([])
     for path in audio_files(folder):
