@@ -2,11 +2,10 @@
 
 python -m benchmarks.models_report
 
-convert/evaluations/NAME.json         python -m convert cv, robustness, strangers (speakers apart)
+convert/evaluations/NAME.json         python -m convert cv, robustness, strangers, measure (speakers apart)
 convert/evaluations/NAME-random.json  python -m convert cv of the same recipe on random folds
 docs/results/nonspeech.json           python -m benchmarks.nonspeech
 docs/results/adaptation-NAME.json     python -m benchmarks.adaptation runs/cv-NAME --json
-docs/results/models-bench.json        edge-ser bench --json
 docs/results/anchors.json             what others reach: published, or measured here once
 edge_ser/models/*.tflite              the files themselves
 
@@ -63,11 +62,13 @@ For a model of several corpora, also one run for each corpus left out:
     python -m train cross RECIPE --train (the others) --test CORPUS --seed 11 -o runs/cross-CORPUS-11
     python -m convert strangers runs/cross-* -o convert/evaluations/NAME.json
 
-Then the files, what needs the files, and this page:
+Then the files, what needs the files, the files once more with that in their cards (nothing is trained
+again), and this page:
 
     make train-shipped
+    python -m convert measure edge_ser/models/NAME.tflite -o convert/evaluations/NAME.json
+    make train-shipped
     python -m benchmarks.nonspeech
-    edge-ser bench --json NAME ... > docs/results/models-bench.json
     python -m benchmarks.models_report
 """
 
@@ -97,16 +98,13 @@ def size_kb(name: str, evaluation: Record) -> float | None:
 
 
 def shipped_table(figures: dict[str, dict[str, Record]]) -> str:
-    bench = {each["model"]: each for each in read(RESULTS / "models-bench.json").get("results", [])}
     rows = []
     for name in shipped():
         if not (MODELS / f"{name}.tflite").is_file():
             continue
         model = Model.load(name)
         licence = model.record.get("license", "")
-        time = "–"
-        if name in bench:
-            time = f"{1000 * bench[name]['stages_ms']['invoke']['p50']:.1f} µs"
+        evaluation = figures.get(name, {}).get("apart", {})
         chosen = " (the default)" if name == DEFAULT_MODEL else ""
         rows.append(
             (
@@ -118,7 +116,7 @@ def shipped_table(figures: dict[str, dict[str, Record]]) -> str:
                 f"{size_kb(name, {}):.0f} KB",
                 *(_uar(figures.get(name, {}).get(protocol)) for protocol in ("apart", "mixed")),
                 _profiled(name),
-                time,
+                _network_time(evaluation.get("measured", {}), model),
             )
         )
     header = (
@@ -140,6 +138,13 @@ def _uar(evaluation: Record | None, key: str = "uar") -> str:
     entry = evaluation[key]
     seeds = len(evaluation["seeds"])
     return f"{percent(entry['int8'])} ({interval(entry['interval'])}; {seeds} seed{'s' if seeds > 1 else ''})"
+
+
+def _network_time(part: Record, model: Model) -> str:
+    """Of one run, where it was measured of this very graph."""
+    if part.get("graph_sha256") != model.record["graph"]["sha256"]:
+        return "–"
+    return next((value for what, value, _ in part["rows"] if what.startswith("network,")), "–")
 
 
 def _profiled(name: str) -> str:
