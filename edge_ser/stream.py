@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BEFORE_ONSET_S = 0.2  # soft beginnings are below the gate
 LONGEST_LOSS_S = 1.0  # after a longer gap nobody knows who speaks: start again
+PROOF_S = 1.5  # in running speech a voice is proved again so often; each time costs a dozen runs of Silero
 CALM_HOPS = 10  # without backlog, before a widened hop is narrowed
 
 
@@ -82,6 +83,7 @@ class Stream:
         # One of its own: what it heard last is part of a detector's state.
         again = voice_detector(vad, self.rate_hz) if voice and model.speech_only else None
         self._talk = Talk(again) if again else None
+        self._proved_to = 0  # windows that end until here have speech in them
         window = model.window_samples
         self._audio = _Recent(window + self._hangover + self._before_onset + 4 * SPAN)
         self._window = window
@@ -139,6 +141,7 @@ class Stream:
     def _end_utterance(self, position: int) -> list[Event]:
         previous = self.decision.label
         self._onset = None
+        self._proved_to = 0
         self._window_scores = {}
         if not self.decision.silence():
             return []
@@ -171,7 +174,7 @@ class Stream:
 
     def _score(self, begin: int, end: int) -> list[Event]:
         previous = self.decision.label
-        if self._talk is not None and not self._talk.heard_in(begin, self._audio.between(begin, end)):
+        if not self._proved(begin, end):
             self._window_scores = {}
             if not self.decision.silence():
                 return []
@@ -188,6 +191,15 @@ class Stream:
             return []
         decision = self.decision
         return [Change(self.time_s, decision.label, previous, decision.probability, decision.scores)]
+
+    def _proved(self, begin: int, end: int) -> bool:
+        """Whether a voice was found in this window, or shortly before in one that overlaps it."""
+        if self._talk is None or end <= self._proved_to:
+            return True
+        if not self._talk.heard_in(begin, self._audio.between(begin, end)):
+            return False
+        self._proved_to = end + round(PROOF_S * self.rate_hz)
+        return True
 
     def _pace(self, backlog_s: float) -> list[Event]:
         """Widen the hop before a backlog grows; narrow it when there has been none for a while."""
