@@ -80,9 +80,7 @@ class Stream:
         )
         voice = voice_detector(vad, self.rate_hz)
         self._detector = SpeechDetector(self.rate_hz, voice)
-        # One of its own: what it heard last is part of a detector's state.
-        again = voice_detector(vad, self.rate_hz) if voice and model.speech_only else None
-        self._talk = Talk(again) if again else None
+        self._talk = Talk(voice) if voice and model.speech_only else None
         self._proved_to = 0  # windows that end until here have speech in them
         window = model.window_samples
         self._audio = _Recent(window + self._hangover + self._before_onset + 4 * SPAN)

