@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convert.measured import measured_section
@@ -86,10 +86,8 @@ def _bytes(state: Mapping[str, Any]) -> int:
 
 def _figures(record: Mapping[str, Any]) -> str:
     evaluation = record["evaluation"]
-    rows = [
-        (name, percent(entry["float"]), percent(entry["int8"]), interval(entry["interval"]))
-        for name, entry in (("UAR", evaluation["uar"]), ("WA", evaluation["wa"]))
-    ]
+    keys = ("float", "float_interval", "int8", "interval")
+    figures = [(name.upper(), *(_figure(evaluation[name][key]) for key in keys)) for name in ("uar", "wa")]
     lines = [
         "## Figures",
         f"{evaluation['protocol']}; {evaluation['utterances']} utterances of {evaluation['speakers']} "
@@ -98,10 +96,10 @@ def _figures(record: Mapping[str, Any]) -> str:
         f"recalls, WA the "
         "share that is right. int8 is measured through the whole chain: file, C front end, int8 graph. "
         "Intervals: "
-        "95 %, bootstrap over speakers, int8. The figures are those of the models of the folds; this file "
+        "95 %, bootstrap over speakers. The figures are those of the models of the folds; this file "
         "was trained "
         "by the same recipe on all speakers.",
-        table(("", "float", "int8", "95 % interval"), rows),
+        table(("", "float", "95 % interval", "int8", "95 % interval"), figures),
     ]
     classes = [
         (
@@ -127,6 +125,10 @@ def _figures(record: Mapping[str, Any]) -> str:
         each = ", ".join(f"{seed}: {percent(entry['uar'])}" for seed, entry in evaluation["per_seed"].items())
         lines.append(f"UAR of each seed, int8: {each}.")
     return "\n\n".join(lines)
+
+
+def _figure(value: float | Sequence[float]) -> str:
+    return interval(value) if isinstance(value, Sequence) else percent(value)
 
 
 def _both(entry: Mapping[str, Any]) -> list[str]:

@@ -36,6 +36,9 @@ RECIPES = {
     "emodb-cnn": BRIEF,
     "emodb-gru": BRIEF,
     "emodb-causal-cnn": BRIEF,
+    "emodb-conv-gru": BRIEF,
+    "emodb-strided": BRIEF,
+    "multi-cnn": [*ON_EMODB[:3], *BRIEF],
     "emodb-rnn": [],
     "emodb-rnn gru 2": ["model.options={cell = 'gru', units = 64, layers = 2, dense = 256, dropout = 0.5}"],
     "iemocap-bilstm-attention": [
