@@ -184,7 +184,7 @@ def real_pass(n: int, used: int) -> str:
         if i >= used:
             return None
         if i not in loaded:
-            loaded[i] = w.assign(f"es_load_aligned(x + {i} * n_columns)")
+            loaded[i] = w.assign(f"ES_WINDOWED({i})")
         return loaded[i]
 
     def store(k: int, value: Complex) -> None:
@@ -200,7 +200,8 @@ def real_pass(n: int, used: int) -> str:
     real_fft(w, load, list(range(n)), store)
     return function(
         f"real_pass_{n}_{used}",
-        "const float *x, ptrdiff_t n_columns, const float *twiddle, float *re, float *im, float *middle",
+        "const float *x, V first, V offset, const float *window, ptrdiff_t n_columns, const float *twiddle, "
+        "float *re, float *im, float *middle",
         w,
     )
 
@@ -221,15 +222,17 @@ def complex_pass(n: int) -> str:
     def store(k: int, value: Complex) -> None:
         re, im = value
         assert re is not None and im is not None
-        power = f"{re.name} * {re.name} + {im.name} * {im.name}"
+        power = f"es_multiply_add({re.name}, {re.name}, {im.name} * {im.name})"
         if k < n // 2:
-            w.lines.append(f"    es_store_aligned(up + {k} * n_rows, {power});")
+            w.lines.append(f"    put_up(up + {k} * distance, {power}, lanes);")
         else:
-            w.lines.append(f"    es_store(down + {n - k} * n_rows, es_reverse({power}));")
+            w.lines.append(f"    put_down(down + {n - k} * distance, {power}, lanes);")
 
     complex_fft(w, load, list(range(n)), store)
     return function(
-        f"complex_pass_{n}", "const V *re, const V *im, ptrdiff_t n_rows, float *up, float *down", w
+        f"complex_pass_{n}",
+        "const V *re, const V *im, ptrdiff_t distance, float *up, float *down, const int lanes",
+        w,
     )
 
 
@@ -240,6 +243,10 @@ def function(name: str, parameters: str, w: Writer) -> str:
 def text() -> str:
     head = """\
 /* Written by generate_codelets.py; don't edit. What the passes mean is said in fft_kernel.h. */
+
+/* Row i of the frame: its samples less their mean, times the window. Row 0 is given: pre-emphasis ends there. */
+#define ES_WINDOWED(i)                                                                                  \\
+    ((((i) == 0 ? first : es_load(x + (i) * n_columns)) - offset) * es_load_aligned(window + (i) * n_columns))
 
 /* Turns the value of bin k by the twiddle of its column and stores it in row k. */
 #define ES_TWIDDLE(k, re_k, im_k)                                                                       \\
@@ -252,7 +259,7 @@ def text() -> str:
     } while (0)
 """
     passes = [real_pass(n, used) for n, used in REAL_PASSES] + [complex_pass(n) for n in COMPLEX_PASSES]
-    return head + "\n" + "\n\n".join(passes) + "\n\n#undef ES_TWIDDLE\n"
+    return head + "\n" + "\n\n".join(passes) + "\n\n#undef ES_WINDOWED\n#undef ES_TWIDDLE\n"
 
 
 def main() -> int:

@@ -44,10 +44,13 @@ static void take_row_away(es_column_sums *sums, const float *restrict row)
 /* Mean and factor of the n rows that the sums are over. */
 static void settle(es_column_sums *sums, size_t n_rows)
 {
-    const double n = (double)n_rows;
+    const double share = 1.0 / (double)n_rows;
+    for (size_t i = 0; i < sums->width; i++)
+        sums->mean[i] = (float)(sums->sum[i] * share);
+    if (!sums->variance)
+        return;
     for (size_t i = 0; i < sums->width; i++) {
-        const double mean = sums->sum[i] / n, spread = sums->square[i] / n - mean * mean;
-        sums->mean[i] = (float)mean;
+        const double mean = sums->sum[i] * share, spread = sums->square[i] * share - mean * mean;
         sums->factor[i] = (float)(1.0 / sqrt(spread > variance_floor ? spread : variance_floor));
     }
 }

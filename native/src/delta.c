@@ -4,10 +4,11 @@
 
 #include <string.h>
 
-void es_delta_init(es_delta *delta, size_t width_in, size_t n_slopes, size_t n_side, es_arena *arena)
+void es_delta_init(es_delta *delta, size_t width_in, size_t n_slopes, size_t n_side, size_t block, es_arena *arena)
 {
-    *delta = (es_delta){.width_in = width_in, .n_slopes = n_slopes, .n_side = n_side};
-    delta->ring = es_arena_floats(arena, (2 * n_side + 1) * width_in);
+    *delta = (es_delta){.width_in = width_in, .n_slopes = n_slopes, .n_side = n_side, .block = block};
+    delta->n_rows = (2 * n_side + block - 1) / block * block + block;
+    delta->ring = es_arena_floats(arena, delta->n_rows * width_in);
 }
 
 void es_delta_reset(es_delta *delta)
@@ -17,17 +18,18 @@ void es_delta_reset(es_delta *delta)
 
 static float *ring_row(const es_delta *delta, size_t index)
 {
-    return delta->ring + index % (2 * delta->n_side + 1) * delta->width_in;
+    return delta->ring + index % delta->n_rows * delta->width_in;
 }
 
-float *es_delta_slot(es_delta *delta)
+float *es_delta_slots(const es_delta *delta, size_t *n_rows)
 {
+    *n_rows = delta->block - delta->received % delta->block;
     return ring_row(delta, delta->received);
 }
 
-void es_delta_received(es_delta *delta)
+void es_delta_received(es_delta *delta, size_t n_rows)
 {
-    delta->received++;
+    delta->received += n_rows;
 }
 
 bool es_delta_ready(const es_delta *delta, bool ended)

@@ -12,15 +12,17 @@ typedef struct es_delta {
     size_t n_side;     /* N, rows on either side */
     size_t received;   /* rows in so far */
     size_t emitted;    /* rows out so far */
-    float *ring;       /* the last 2N + 1 rows in */
+    size_t block;      /* rows are received in blocks of so many, or less */
+    size_t n_rows;     /* of the ring: 2N and a block, in whole blocks */
+    float *ring;       /* the last rows in */
 } es_delta;
 
-void es_delta_init(es_delta *delta, size_t width_in, size_t n_slopes, size_t n_side, es_arena *arena);
+void es_delta_init(es_delta *delta, size_t width_in, size_t n_slopes, size_t n_side, size_t block, es_arena *arena);
 void es_delta_reset(es_delta *delta);
 
-/* Where the next row goes; es_delta_received counts it in. */
-float *es_delta_slot(es_delta *delta);
-void es_delta_received(es_delta *delta);
+/* While no row is ready: where the next *n_rows rows go. es_delta_received counts in those that came. */
+float *es_delta_slots(const es_delta *delta, size_t *n_rows);
+void es_delta_received(es_delta *delta, size_t n_rows);
 
 /* Whether the next row out can be computed: N rows follow it, or `ended` says that none will. */
 bool es_delta_ready(const es_delta *delta, bool ended);

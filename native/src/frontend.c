@@ -15,7 +15,7 @@
 
 enum {
     BUFFER_HOPS = 16, /* how far pushing may run ahead of pulling, in hops beyond two windows; stays in the L1 cache */
-    INT8_ROWS = 8      /* rows that are quantised together */
+    INT8_ROWS = 16    /* rows that are quantised together */
 };
 
 struct es_frontend {
@@ -152,9 +152,13 @@ static size_t delta_rows(es_frontend *fe, int order, float *rows, size_t max_row
     while (n < max_rows) {
         bool ended = false;
         while (!es_delta_ready(delta, ended) && !ended) {
-            if (delta_rows(fe, order - 1, es_delta_slot(delta), 1) == 1)
-                es_delta_received(delta);
-            else if (fe->finished)
+            size_t wanted;
+            float *slot = es_delta_slots(delta, &wanted);
+            const size_t received = delta_rows(fe, order - 1, slot, wanted);
+            es_delta_received(delta, received);
+            if (received > 0)
+                continue;
+            if (fe->finished)
                 ended = true;
             else
                 return n;
@@ -166,11 +170,23 @@ static size_t delta_rows(es_frontend *fe, int order, float *rows, size_t max_row
     return n;
 }
 
-size_t es_ready(const es_frontend *fe)
+/* Rows still to be pulled that the first n_frames static rows determine. */
+static size_t rows_from(const es_frontend *fe, size_t n_frames)
 {
     const size_t wait = fe->finished ? 0 : (size_t)(fe->options.delta_order * fe->options.delta_window);
-    const size_t available = frames_available(fe);
-    return available < wait + fe->n_pulled ? 0 : available - wait - fe->n_pulled;
+    return n_frames < wait + fe->n_pulled ? 0 : n_frames - wait - fe->n_pulled;
+}
+
+size_t es_ready(const es_frontend *fe)
+{
+    return rows_from(fe, frames_available(fe));
+}
+
+/* Rows that take whole blocks of static rows only: frames are cheaper together. Of a signal that has ended, all. */
+static size_t ready_in_blocks(const es_frontend *fe)
+{
+    const size_t available = frames_available(fe), block = (size_t)fe->spectral.kernel->lanes;
+    return rows_from(fe, fe->finished ? available : available / block * block);
 }
 
 size_t es_pull(es_frontend *fe, float *rows, size_t max_frames)
@@ -230,8 +246,7 @@ size_t es_process(es_frontend *fe, const float *samples, size_t n, float *rows)
     size_t done = 0;
     for (size_t taken = 0; taken < n;) {
         taken += es_push(fe, samples + taken, n - taken);
-        const size_t blocks = es_ready(fe) / ES_BLOCK * ES_BLOCK; /* a single frame is cheaper with the next one */
-        done += es_pull(fe, rows + done * fe->n_features, blocks);
+        done += es_pull(fe, rows + done * fe->n_features, ready_in_blocks(fe));
     }
     es_finish(fe);
     done += es_pull(fe, rows + done * fe->n_features, n_frames - done);
@@ -239,13 +254,14 @@ size_t es_process(es_frontend *fe, const float *samples, size_t n, float *rows)
     return done;
 }
 
-/* Pulls what is ready and quantises it. */
+/* Pulls what is ready in blocks and quantises it. */
 static size_t pull_int8(es_frontend *fe, const float *scale, const float *offset, int8_t *quantized)
 {
-    size_t n = 0, k;
-    while ((k = es_pull(fe, fe->int8_rows, INT8_ROWS)) > 0) {
-        es_quantize_rows(fe->int8_rows, k, fe->n_features, scale, offset, quantized + n * fe->n_features);
-        n += k;
+    const size_t n = ready_in_blocks(fe);
+    for (size_t done = 0; done < n;) {
+        const size_t k = es_pull(fe, fe->int8_rows, n - done < INT8_ROWS ? n - done : INT8_ROWS);
+        es_quantize_rows(fe->int8_rows, k, fe->n_features, scale, offset, quantized + done * fe->n_features);
+        done += k;
     }
     return n;
 }
@@ -308,7 +324,8 @@ static void lay_out(es_frontend *fe, const es_options *o, es_arena *arena)
     es_spectral_init(&fe->spectral, o, kernel, arena);
     size_t width = (size_t)fe->spectral.n_static;
     for (int i = 0; i < o->delta_order; i++) {
-        es_delta_init(&fe->deltas[i], width, (size_t)fe->spectral.n_static, (size_t)o->delta_window, arena);
+        es_delta_init(&fe->deltas[i], width, (size_t)fe->spectral.n_static, (size_t)o->delta_window,
+                      (size_t)kernel->lanes, arena);
         width += (size_t)fe->spectral.n_static;
     }
     fe->n_features = width;
@@ -320,8 +337,7 @@ static void lay_out(es_frontend *fe, const es_options *o, es_arena *arena)
         es_sliding_init(&fe->sliding, &fe->column_sums, (size_t)o->normalize_frames, arena);
     fe->int8_rows = es_arena_floats(arena, INT8_ROWS * width);
     fe->capacity = 2 * (size_t)o->window_length + BUFFER_HOPS * (size_t)o->hop_length;
-    const size_t overhang = (size_t)kernel->lanes - 1; /* the kernel reads whole vectors */
-    fe->buffer = es_arena_zeros(arena, fe->capacity + overhang);
+    fe->buffer = es_arena_zeros(arena, fe->capacity + es_overhang(&fe->spectral));
 }
 
 size_t es_frontend_size(const es_options *options)

@@ -55,143 +55,188 @@ static size_t take_samples(const float *restrict samples, size_t n, float scale,
     return bad;
 }
 
-/* ---- window ---- */
+/* ---- frames ---- */
 
-/* Sums run in four strands, so that an addition need not wait for the one before. */
-static inline float frame_mean(const es_spectral *sp, const float *samples)
+/* Mean of the samples of a piece and the sum of the squares of what they differ from it by; mean 0 unless it is to be
+ * removed. Both are taken of x - x[0]: a constant, however large, then leaves nothing that could cancel. */
+static void piece_statistics(const es_spectral *sp, const float *restrict x, float *mean, float *spread)
 {
-    const int32_t last = (sp->window_length - 1) / ES_LANES * ES_LANES;
-    V sum[4] = {es_splat(0.0f), es_splat(0.0f), es_splat(0.0f), es_splat(0.0f)};
+    const es_pieces *pieces = &sp->pieces;
+    const int32_t last = (pieces->length - 1) / ES_LANES * ES_LANES;
+    const float origin = sp->remove_dc ? x[0] : 0.0f;
+    const V zero = es_splat(0.0f), o = es_splat(origin);
+    V sum[2] = {zero, zero}, square[2] = {zero, zero}; /* in two strands, that need not wait for each other */
     int32_t i = 0;
-    for (; i + 4 * ES_LANES <= last; i += 4 * ES_LANES)
-        for (int j = 0; j < 4; j++)
-            sum[j] += es_load(samples + i + j * ES_LANES);
-    for (; i < last; i += ES_LANES)
-        sum[0] += es_load(samples + i);
-    sum[1] += es_load(samples + last) * es_load_aligned(sp->inside);
-    return es_sum((sum[0] + sum[1]) + (sum[2] + sum[3])) * sp->per_sample;
-}
-
-/* frame = window * pre-emphasis of (samples - mean). Returns the energy of (samples - mean). */
-static inline float prepare_frame(const es_spectral *sp, const float *restrict samples, float mean,
-                                  float *restrict frame)
-{
-    const float *restrict window = sp->window;
-    const V m = es_splat(mean), a = es_splat(sp->frame_preemphasis);
-    const int32_t last = (sp->window_length - 1) / ES_LANES * ES_LANES;
-    V energy[4] = {es_splat(0.0f), es_splat(0.0f), es_splat(0.0f), es_splat(0.0f)};
-    V before = es_repeat_first(es_load(samples)); /* x[-1] = x[0] */
-    int32_t i = 0;
-    for (; i + 4 * ES_LANES <= last; i += 4 * ES_LANES) {
-        for (int j = 0; j < 4; j++) {
-            const int32_t k = i + j * ES_LANES;
-            const V x = es_load(samples + k) - m;
-            energy[j] += x * x;
-            es_store_aligned(frame + k, (x - a * (before - m)) * es_load_aligned(window + k));
-            before = es_load(samples + k + ES_LANES - 1);
+    for (; i + 2 * ES_LANES <= last; i += 2 * ES_LANES) {
+        for (int j = 0; j < 2; j++) {
+            const V d = es_load(x + i + j * ES_LANES) - o;
+            sum[j] += d;
+            square[j] += d * d;
         }
     }
-    for (; i < last; i += ES_LANES) {
-        const V x = es_load(samples + i) - m;
-        energy[0] += x * x;
-        es_store_aligned(frame + i, (x - a * (before - m)) * es_load_aligned(window + i));
-        before = es_load(samples + i + ES_LANES - 1);
+    if (i < last) {
+        const V d = es_load(x + i) - o;
+        sum[0] += d;
+        square[0] += d * d;
     }
-    const V x = es_load(samples + last) - m;
-    energy[1] += x * x * es_load_aligned(sp->inside);
-    es_store_aligned(frame + last, (x - a * (before - m)) * es_load_aligned(window + last));
-    return es_sum((energy[0] + energy[1]) + (energy[2] + energy[3]));
+    const V d = (es_load(x + last) - o) * es_load_aligned(pieces->inside);
+    sum[1] += d;
+    square[1] += d * d;
+    const float difference = sp->remove_dc ? es_sum(sum[0] + sum[1]) * pieces->per_sample : 0.0f;
+    *mean = origin + difference;
+    *spread = es_sum(square[0] + square[1]) - (float)pieces->length * difference * difference;
 }
 
-static float sum_of_squares(const float *x, int32_t n)
+/* A value of the same piece of each frame; of a single frame in all lanes, as it was stored a moment ago by itself and
+ * a vector around it would have to wait for it. */
+static inline V piece_of_frames(const float *value, int n_frames)
 {
-    V sum = es_splat(0.0f);
-    for (int32_t i = 0; i < n; i += ES_LANES) {
-        const V v = es_load_aligned(x + i);
-        sum += v * v;
+    return n_frames == 1 ? es_splat(*value) : es_load(value);
+}
+
+/* Mean and raw energy [ES_LANES] of n_frames <= ES_LANES frames, from pieces that neighbouring frames share. The spread
+ * about the mean of all follows from those about the means of the pieces (Chan, Golub and LeVeque 1979). */
+static void frame_statistics(const es_spectral *sp, const float *samples, int n_frames, float *mean, float *energy)
+{
+    const es_pieces *pieces = &sp->pieces;
+    const int32_t *place = pieces->place, n = (n_frames - 1) * pieces->per_hop + pieces->per_frame;
+    for (int32_t p = 0; pieces->needed && p < n; p++)
+        piece_statistics(sp, samples + p * pieces->distance, pieces->mean + place[p], pieces->spread + place[p]);
+    V sum = es_splat(0.0f), inner = sum, outer = sum;
+    for (int32_t p = 0; p < pieces->per_frame; p++) {
+        sum += piece_of_frames(pieces->mean + place[p], n_frames);
+        inner += piece_of_frames(pieces->spread + place[p], n_frames);
+    }
+    const V m = sum * es_splat(1.0f / (float)pieces->per_frame);
+    for (int32_t p = 0; p < pieces->per_frame; p++) {
+        const V d = piece_of_frames(pieces->mean + place[p], n_frames) - m;
+        outer += d * d;
+    }
+    es_store(mean, m);
+    es_store(energy, inner + outer * es_splat((float)pieces->length));
+}
+
+/* Where there is pre-emphasis in the frame: emphasised[i] = x[i] - a x[i-1] for all frames at once, they overlap.
+ * Returns what pass 1 is to read in place of the samples. */
+static const float *emphasise(const es_spectral *sp, const float *restrict x, int n_frames)
+{
+    if (sp->frame_preemphasis == 0.0f)
+        return x;
+    float *restrict emphasised = sp->emphasised;
+    const V a = es_splat(sp->frame_preemphasis);
+    const int32_t n = (n_frames - 1) * sp->hop_length + sp->frame_length;
+    es_store_aligned(emphasised, es_load(x)); /* frame_of mends the start of every frame */
+    for (int32_t i = ES_LANES; i < n; i += ES_LANES)
+        es_store_aligned(emphasised + i, es_load(x + i) - a * es_load(x + i - 1));
+    return emphasised;
+}
+
+/* The frame at samples: x[-1] = x[0] for the pre-emphasis, which leaves (1 - a) of the mean. */
+static inline es_frame frame_of(const es_spectral *sp, const float *samples, const float *emphasised, float mean)
+{
+    const V x = es_load(samples), a = es_splat(sp->frame_preemphasis);
+    const V first = x - a * es_repeat_first(x);
+    return (es_frame){emphasised, first, es_splat(mean - sp->frame_preemphasis * mean)};
+}
+
+static float windowed_energy(const es_spectral *sp, const es_frame *frame)
+{
+    V y = (frame->first - frame->offset) * es_load_aligned(sp->window), sum = y * y;
+    for (int32_t i = ES_LANES; i < sp->frame_length; i += ES_LANES) {
+        y = (es_load(frame->x + i) - frame->offset) * es_load_aligned(sp->window + i);
+        sum += y * y;
     }
     return es_sum(sum);
 }
 
-static float spectrum_energy(const es_spectral *sp, const float *power)
+/* Pass 1 of the FFT of n_frames frames, and their energies as far as samples have them. */
+static void transform_frames(const es_spectral *sp, const float *samples, int n_frames, float *energy)
+{
+    float mean[ES_LANES];
+    frame_statistics(sp, samples, n_frames, mean, energy);
+    const float *emphasised = emphasise(sp, samples, n_frames);
+    for (int f = 0; f < n_frames; f++) {
+        const int32_t start = f * sp->hop_length;
+        const es_frame frame = frame_of(sp, samples + start, emphasised + start, mean[f]);
+        pass_down_columns(&sp->fft, &frame, sp->window, f);
+        if (sp->energy == ES_ENERGY_WINDOWED)
+            energy[f] = windowed_energy(sp, &frame);
+    }
+}
+
+static inline V floored_log(const es_spectral *sp, V energy)
+{
+    return es_log_of(es_max(energy, es_splat(sp->log_floor)));
+}
+
+static inline void copy_floats(const float *restrict from, int32_t n, float *restrict to)
+{
+    int32_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        memcpy(to + i, from + i, 4 * sizeof *to);
+    for (; i < n; i++)
+        to[i] = from[i];
+}
+
+/* ---- one frame: bins, bands, cepstra in the lanes ---- */
+
+static float spectrum_energy(const es_spectral *sp)
 {
     const int32_t half = sp->fft.n_fft / 2;
     V sum = es_splat(0.0f);
     for (int32_t k = 0; k < half; k += ES_LANES)
-        sum += es_load_aligned(power + k);
-    return (es_sum(sum) + power[half]) * sp->power_scale;
+        sum += es_load_aligned(sp->power + k);
+    return (es_sum(sum) + sp->power[half]) * sp->power_scale;
 }
 
-static float floored_log(const es_spectral *sp, float energy)
+/* Sums of weight * power over the bins of each band of a group. */
+static ES_INLINE void group_sums(const es_spectral *sp, const es_band_group *group, const int n_quads,
+                                 const float *restrict weights, float *sums)
 {
-    float lanes[ES_LANES];
-    es_store(lanes, es_log_of(es_max(es_splat(energy), es_splat(sp->log_floor))));
-    return lanes[0] * sp->log_unit;
+    Q s[ES_QUAD];
+    for (int i = 0; i < ES_QUAD; i++)
+        s[i] = (Q){0};
+    for (int q = 0; q < n_quads; q++)
+        for (int i = 0; i < ES_QUAD; i++)
+            s[i] += es_load_aligned_quad(weights + (q * ES_QUAD + i) * ES_QUAD) *
+                    es_load_quad(sp->power + group->first_bin[i] + q * ES_QUAD);
+    es_store_aligned_quad(sums, es_quad_sums(s));
 }
 
-/* ---- mel ---- */
-
-/* Sums of weight * power over the bins of the ES_GROUP bands of a group, for each frame. */
-static ES_INLINE void group_sums(const es_band_group *group, const int n_vectors, const float *restrict weights,
-                                 const float *restrict power, ptrdiff_t power_length, const int n_frames, V *sums,
-                                 ptrdiff_t stride)
+/* log_mel[m] = ln max(floor, sum of weight * power over the bins of band m). */
+static void frame_log_mel(const es_spectral *sp)
 {
-    V s[ES_BLOCK][ES_GROUP];
-    for (int f = 0; f < n_frames; f++)
-        for (int i = 0; i < ES_GROUP; i++)
-            s[f][i] = es_splat(0.0f);
-    for (int v = 0; v < n_vectors; v++) {
-        for (int i = 0; i < ES_GROUP; i++) {
-            const V weight = es_load_aligned(weights + (v * ES_GROUP + i) * ES_LANES);
-            for (int f = 0; f < n_frames; f++)
-                s[f][i] += weight * es_load(power + f * power_length + group->first_bin[i] + v * ES_LANES);
+    const float *weights = sp->mel_weights;
+    for (int32_t g = 0; g < sp->n_groups; g++) {
+        const es_band_group *group = sp->groups + g;
+        float *sums = sp->log_mel + g * ES_QUAD;
+        switch (group->n_quads) { /* most bands span few quads: those loops are unrolled */
+        case 1:
+            group_sums(sp, group, 1, weights, sums);
+            break;
+        case 2:
+            group_sums(sp, group, 2, weights, sums);
+            break;
+        case 3:
+            group_sums(sp, group, 3, weights, sums);
+            break;
+        case 4:
+            group_sums(sp, group, 4, weights, sums);
+            break;
+        default:
+            group_sums(sp, group, group->n_quads, weights, sums);
+            break;
         }
+        weights += group->n_quads * ES_QUAD * ES_QUAD;
     }
-    for (int f = 0; f < n_frames; f++)
-        sums[f * stride] = es_group_sums(s[f]);
+    for (int32_t m = 0; m < sp->n_mels; m += ES_LANES)
+        es_store_aligned(sp->log_mel + m, floored_log(sp, es_load_aligned(sp->log_mel + m)));
 }
-
-/* log_mel[f][m] = ln max(floor, sum of weight * power[f] over the bins of band m). */
-static ES_INLINE void log_mel_bands(const es_spectral *sp, const int n_frames)
-{
-    const es_band_group *group = sp->groups;
-    const float *restrict weights = sp->mel_weights, *restrict power = sp->power;
-    float *restrict log_mel = sp->log_mel;
-    const ptrdiff_t power_length = sp->power_length, log_mel_length = sp->log_mel_length;
-    for (ptrdiff_t m = 0; m < log_mel_length; m += ES_LANES) {
-        enum { GROUPS = ES_LANES / ES_GROUP };
-        V sums[ES_BLOCK][GROUPS];
-        for (int g = 0; g < GROUPS; g++, group++) {
-            const int n_vectors = group->n_vectors;
-            switch (n_vectors) { /* most bands span few vectors: those loops are unrolled */
-            case 1:
-                group_sums(group, 1, weights, power, power_length, n_frames, &sums[0][g], GROUPS);
-                break;
-            case 2:
-                group_sums(group, 2, weights, power, power_length, n_frames, &sums[0][g], GROUPS);
-                break;
-            case 3:
-                group_sums(group, 3, weights, power, power_length, n_frames, &sums[0][g], GROUPS);
-                break;
-            default:
-                group_sums(group, n_vectors, weights, power, power_length, n_frames, &sums[0][g], GROUPS);
-                break;
-            }
-            weights += n_vectors * ES_GROUP * ES_LANES;
-        }
-        for (int f = 0; f < n_frames; f++)
-            es_store_aligned(log_mel + f * log_mel_length + m, es_join_groups(sums[f]));
-    }
-    const V floor = es_splat(sp->log_floor);
-    for (ptrdiff_t m = 0; m < n_frames * log_mel_length; m += ES_LANES)
-        es_store_aligned(log_mel + m, es_log_of(es_max(es_load_aligned(log_mel + m), floor)));
-}
-
-/* ---- cosine transform ---- */
 
 /* Even cepstra see the sum of a band and its mirror image, odd ones the difference: half the products. */
-static void fold_bands(const es_spectral *sp, const float *log_mel, float *sums, float *differences)
+static void fold_bands(const es_spectral *sp, float *sums, float *differences)
 {
+    const float *log_mel = sp->log_mel;
     const int32_t n = sp->n_mels, half = n / 2;
     int32_t m = 0;
     for (; m + ES_LANES <= half; m += ES_LANES) {
@@ -209,85 +254,193 @@ static void fold_bands(const es_spectral *sp, const float *log_mel, float *sums,
     }
 }
 
-static inline void copy_floats(const float *restrict from, int32_t n, float *restrict to)
+static void frame_cepstra(const es_spectral *sp, float *row)
 {
-    int32_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        memcpy(to + i, from + i, 4 * sizeof *to);
-    for (; i < n; i++)
-        to[i] = from[i];
-}
-
-/* Rows of cepstra from sp->log_mel; row f goes to rows + f * n_static. */
-static ES_INLINE void cepstra_of(const es_spectral *sp, const int n_frames, float *rows)
-{
-    const int32_t n = sp->n_folded, width = sp->n_even, folded_length = sp->folded_length;
-    const float *restrict folded = sp->folded, *restrict even_weights = sp->dct_even, *restrict odd_weights = sp->dct_odd;
-    for (int f = 0; f < n_frames; f++)
-        fold_bands(sp, sp->log_mel + f * sp->log_mel_length, sp->folded + 2 * f * sp->folded_length,
-                   sp->folded + (2 * f + 1) * sp->folded_length);
+    const int32_t width = sp->dct_width;
+    float *sums = sp->folded, *differences = sp->folded + sp->folded_length;
+    fold_bands(sp, sums, differences);
     for (int32_t c = 0; c < width; c += ES_LANES) {
-        V even[ES_BLOCK][2], odd[ES_BLOCK][2]; /* in two strands */
-        for (int f = 0; f < n_frames; f++)
-            even[f][0] = even[f][1] = odd[f][0] = odd[f][1] = es_splat(0.0f);
-        for (int32_t m = 0; m < n; m += 2) {
+        const float *even_weights = sp->dct_even + c, *odd_weights = sp->dct_odd + c;
+        V even[2] = {es_splat(0.0f), es_splat(0.0f)}, odd[2] = {es_splat(0.0f), es_splat(0.0f)}; /* in two strands */
+        for (int32_t m = 0; m < sp->n_folded; m += 2) {
             for (int j = 0; j < 2; j++) {
-                const V even_weight = es_load_aligned(even_weights + (m + j) * width + c);
-                const V odd_weight = es_load_aligned(odd_weights + (m + j) * width + c);
-                for (int f = 0; f < n_frames; f++) {
-                    even[f][j] += es_splat(folded[2 * f * folded_length + m + j]) * even_weight;
-                    odd[f][j] += es_splat(folded[(2 * f + 1) * folded_length + m + j]) * odd_weight;
-                }
+                even[j] += es_splat(sums[m + j]) * es_load_aligned(even_weights + (m + j) * width);
+                odd[j] += es_splat(differences[m + j]) * es_load_aligned(odd_weights + (m + j) * width);
             }
         }
-        for (int f = 0; f < n_frames; f++) {
-            const V e = even[f][0] + even[f][1], o = odd[f][0] + odd[f][1];
-            float *cepstra = sp->cepstra + f * 2 * width + 2 * c;
-            es_store_aligned(cepstra, es_zip_low(e, o));
-            es_store_aligned(cepstra + ES_LANES, es_zip_high(e, o));
+        const V e = even[0] + even[1], o = odd[0] + odd[1];
+        es_store_aligned(sp->columns + 2 * c, es_zip_low(e, o));
+        es_store_aligned(sp->columns + 2 * c + ES_LANES, es_zip_high(e, o));
+    }
+    copy_floats(sp->columns, sp->n_mfcc, row);
+}
+
+static void frame_row(const es_spectral *sp, const float *samples, float *row)
+{
+    float energy[ES_LANES];
+    transform_frames(sp, samples, 1, energy);
+    frame_power(&sp->fft, sp->power);
+    if (sp->energy == ES_ENERGY_SPECTRUM)
+        energy[0] = spectrum_energy(sp);
+    frame_log_mel(sp);
+    if (sp->feature == ES_MFCC)
+        frame_cepstra(sp, row);
+    else
+        for (int32_t m = 0; m < sp->n_mels; m++)
+            row[m] = sp->log_unit * sp->log_mel[m];
+    if (sp->energy != ES_ENERGY_NONE) {
+        float lanes[ES_LANES];
+        es_store(lanes, floored_log(sp, es_splat(energy[0])));
+        row[sp->feature == ES_MFCC ? 0 : sp->n_mels] = lanes[0] * sp->log_unit;
+    }
+}
+
+#if ES_LANES > 1
+/* ---- a block of ES_LANES frames: a frame in each lane. The same operations in the same order as for one frame ---- */
+
+static V block_spectrum_energy(const es_spectral *sp)
+{
+    const int32_t half = sp->fft.n_fft / 2;
+    V sum[ES_LANES];
+    for (int i = 0; i < ES_LANES; i++)
+        sum[i] = es_splat(0.0f);
+    for (int32_t k = 0; k < half; k += ES_LANES)
+        for (int i = 0; i < ES_LANES; i++)
+            sum[i] += es_load_aligned(sp->power + (k + i) * ES_LANES);
+    for (int n = ES_LANES / 2; n > 0; n /= 2) /* as es_sum adds lanes */
+        for (int i = 0; i < n; i++)
+            sum[i] += sum[i + n];
+    return (sum[0] + es_load_aligned(sp->power + half * ES_LANES)) * es_splat(sp->power_scale);
+}
+
+static void block_log_mel(const es_spectral *sp)
+{
+    const float *weights = sp->mel_weights;
+    float *log_mel = sp->log_mel;
+    for (int32_t g = 0; g < sp->n_groups; g++) {
+        const es_band_group *group = sp->groups + g;
+        for (int i = 0; i < ES_QUAD; i++) {
+            const float *power = sp->power + group->first_bin[i] * ES_LANES, *weight = weights + i * ES_QUAD;
+            V s[4] = {es_splat(0.0f), es_splat(0.0f), es_splat(0.0f), es_splat(0.0f)};
+            for (int q = 0; q < group->n_quads_of[i]; q++) {
+                for (int j = 0; j < 4; j++)
+                    s[j] += es_splat(weight[j]) * es_load_aligned(power + j * ES_LANES);
+                weight += ES_QUAD * ES_QUAD;
+                power += 4 * ES_LANES;
+            }
+            es_store_aligned(log_mel, floored_log(sp, (s[0] + s[1]) + (s[2] + s[3]))); /* as es_quad_sums adds */
+            log_mel += ES_LANES;
+        }
+        weights += group->n_quads * ES_QUAD * ES_QUAD;
+    }
+}
+
+/* Sums take the place of the lower half of the bands, differences that of their mirror images. */
+static void block_fold_bands(const es_spectral *sp)
+{
+    float *low = sp->log_mel, *high = sp->log_mel + (sp->n_mels - 1) * ES_LANES;
+    for (; low < high; low += ES_LANES, high -= ES_LANES) {
+        const V l = es_load_aligned(low), h = es_load_aligned(high);
+        es_store_aligned(low, l + h);
+        es_store_aligned(high, l - h);
+    }
+}
+
+/* Cepstra first, first + 2, first + 4 and first + 6: sums over n folded bands, `step` floats apart. */
+static ES_INLINE void block_four_cepstra(const float *folded, ptrdiff_t step, int32_t n, const float *weights,
+                                         int32_t width, float *columns)
+{
+    V s[2][4];
+    for (int i = 0; i < 4; i++)
+        s[0][i] = s[1][i] = es_splat(0.0f);
+    int32_t m = 0;
+    for (; m + 2 <= n; m += 2) {
+        for (int j = 0; j < 2; j++) {
+            const V x = es_load_aligned(folded + (m + j) * step);
+            for (int i = 0; i < 4; i++)
+                s[j][i] += x * es_splat(weights[(m + j) * width + i]);
         }
     }
-    for (int f = 0; f < n_frames; f++)
-        copy_floats(sp->cepstra + f * 2 * width, sp->n_mfcc, rows + f * sp->n_static);
-}
-
-/* ---- rows ---- */
-
-static ES_INLINE void rows_of(es_spectral *sp, const float *samples, const int n_frames, float *rows)
-{
-    float mean[ES_BLOCK], energy[ES_BLOCK];
-    for (int f = 0; f < n_frames; f++)
-        mean[f] = sp->remove_dc ? frame_mean(sp, samples + f * sp->hop_length) : 0.0f;
-    for (int f = 0; f < n_frames; f++) {
-        float *frame = sp->frame + f * sp->frame_length;
-        energy[f] = prepare_frame(sp, samples + f * sp->hop_length, mean[f], frame);
-        if (sp->energy == ES_ENERGY_WINDOWED)
-            energy[f] = sum_of_squares(frame, sp->frame_length);
+    if (m < n) {
+        const V x = es_load_aligned(folded + m * step);
+        for (int i = 0; i < 4; i++)
+            s[0][i] += x * es_splat(weights[m * width + i]);
     }
-    fft_power(&sp->fft, n_frames, sp->frame, sp->power, sp->power_length);
-    if (sp->energy == ES_ENERGY_SPECTRUM)
-        for (int f = 0; f < n_frames; f++)
-            energy[f] = spectrum_energy(sp, sp->power + f * sp->power_length);
-    log_mel_bands(sp, n_frames);
-    if (sp->feature == ES_MFCC)
-        cepstra_of(sp, n_frames, rows);
-    else
-        for (int f = 0; f < n_frames; f++)
-            for (int32_t m = 0; m < sp->n_mels; m++)
-                rows[f * sp->n_static + m] = sp->log_unit * sp->log_mel[f * sp->log_mel_length + m];
-    if (sp->energy != ES_ENERGY_NONE)
-        for (int f = 0; f < n_frames; f++)
-            rows[f * sp->n_static + (sp->feature == ES_MFCC ? 0 : sp->n_mels)] = floored_log(sp, energy[f]);
+    for (int i = 0; i < 4; i++)
+        es_store_aligned(columns + 2 * i * ES_LANES, s[0][i] + s[1][i]);
 }
+
+static void block_cepstra(const es_spectral *sp)
+{
+    const int32_t half = sp->n_mels / 2;
+    const float *highest = sp->log_mel + (sp->n_mels - 1) * ES_LANES;
+    block_fold_bands(sp);
+    for (int32_t c = 0; 2 * c < sp->n_mfcc; c += 4) {
+        float *columns = sp->columns + 2 * c * ES_LANES;
+        block_four_cepstra(sp->log_mel, ES_LANES, half + sp->n_mels % 2, sp->dct_even + c, sp->dct_width, columns);
+        block_four_cepstra(highest, -ES_LANES, half, sp->dct_odd + c, sp->dct_width, columns + ES_LANES);
+    }
+}
+
+/* Turns columns [n_static][ES_LANES] into rows. Whole vectors are stored from the last columns to the first and from
+ * the first row to the last, so that what is too much is overwritten; at the end of the rows there is none too much. */
+static void write_rows(const es_spectral *sp, const float *columns, int n_frames, float *rows)
+{
+    const int32_t width = sp->n_static;
+    for (int32_t c = (width - 1) / ES_LANES * ES_LANES; c >= 0; c -= ES_LANES) {
+        V part[ES_LANES];
+        es_transpose(columns + c * ES_LANES, ES_LANES, part);
+        for (int f = 0; f < n_frames; f++) {
+            if ((n_frames - f) * width - c >= ES_LANES) {
+                es_store(rows + f * width + c, part[f]);
+            } else {
+                float lanes[ES_LANES];
+                es_store(lanes, part[f]);
+                copy_floats(lanes, width - c < ES_LANES ? width - c : ES_LANES, rows + f * width + c);
+            }
+        }
+    }
+}
+
+/* n_frames rows; the lanes behind them compute with what a block before has left. */
+static void block_rows(const es_spectral *sp, const float *samples, int n_frames, float *rows)
+{
+    float energy[ES_LANES] = {0};
+    transform_frames(sp, samples, n_frames, energy);
+    block_power(&sp->fft, sp->power);
+    V raw = es_load(energy);
+    if (sp->energy == ES_ENERGY_SPECTRUM)
+        raw = block_spectrum_energy(sp);
+    block_log_mel(sp);
+    float *columns = sp->log_mel;
+    if (sp->feature == ES_MFCC) {
+        columns = sp->columns;
+        block_cepstra(sp);
+    } else {
+        for (int32_t m = 0; m < sp->n_mels; m++)
+            es_store_aligned(columns + m * ES_LANES, es_splat(sp->log_unit) * es_load_aligned(columns + m * ES_LANES));
+    }
+    if (sp->energy != ES_ENERGY_NONE)
+        es_store_aligned(columns + (sp->feature == ES_MFCC ? 0 : sp->n_mels) * ES_LANES,
+                         floored_log(sp, raw) * es_splat(sp->log_unit));
+    write_rows(sp, columns, n_frames, rows);
+}
+#endif
 
 static void static_rows(es_spectral *sp, const float *samples, size_t n_frames, float *rows)
 {
     const size_t hop = (size_t)sp->hop_length, width = (size_t)sp->n_static;
     size_t f = 0;
-    for (; f + ES_BLOCK <= n_frames; f += ES_BLOCK)
-        rows_of(sp, samples + f * hop, ES_BLOCK, rows + f * width);
+#if ES_LANES > 1
+    enum { WORTH_A_BLOCK = ES_LANES / 2 + 1 }; /* a block costs about as much as so many single frames */
+    while (n_frames - f >= WORTH_A_BLOCK) {
+        const size_t n = n_frames - f < ES_LANES ? n_frames - f : ES_LANES;
+        block_rows(sp, samples + f * hop, (int)n, rows + f * width);
+        f += n;
+    }
+#endif
     for (; f < n_frames; f++)
-        rows_of(sp, samples + f * hop, 1, rows + f * width);
+        frame_row(sp, samples + f * hop, rows + f * width);
 }
 
 /* ---- mean over rows ---- */

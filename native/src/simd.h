@@ -1,4 +1,4 @@
-/* Vectors of ES_LANES floats (1, 4 or 8) as GCC and Clang offer them, and the few operations that the kernel needs.
+/* Vectors of ES_LANES floats (1, 4, 8 or 16) as GCC and Clang offer them, and the few operations that the kernel needs.
  * With one lane a vector is a float and any C compiler will do. Included by kernel_*.c only. */
 #ifndef ES_LANES
 #error "a kernel_*.c file defines ES_LANES"
@@ -8,8 +8,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#if ES_LANES == 8
+#if ES_LANES >= 8
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>
 #endif
@@ -22,6 +24,24 @@ typedef float V __attribute__((vector_size(4 * ES_LANES)));
 typedef int32_t I __attribute__((vector_size(4 * ES_LANES)));
 typedef float es_aligned __attribute__((vector_size(4 * ES_LANES), may_alias));
 typedef float es_unaligned __attribute__((vector_size(4 * ES_LANES), aligned(4), may_alias));
+#endif
+
+/* A quad is 4 floats at every level: sums over bands are taken in the same order in all. 1 where there are no vectors. */
+enum { ES_QUAD = ES_LANES < 4 ? ES_LANES : 4 };
+#if ES_LANES == 1
+typedef float Q;
+#else
+typedef float Q __attribute__((vector_size(16)));
+typedef int32_t QI __attribute__((vector_size(16)));
+typedef float es_aligned_quad __attribute__((vector_size(16), may_alias));
+typedef float es_unaligned_quad __attribute__((vector_size(16), aligned(4), may_alias));
+#endif
+
+/* Inlined even where the compiler would not: sizes that are constant at the call become constants in the code. */
+#if defined(__GNUC__)
+#define ES_INLINE inline __attribute__((always_inline))
+#else
+#define ES_INLINE inline
 #endif
 
 static inline V es_load(const float *p)
@@ -61,18 +81,47 @@ static inline void es_store_aligned(float *p, V v)
 #endif
 }
 
-#if ES_LANES == 8
-static inline V es_load_halves(const float *low, const float *high)
+static inline Q es_load_quad(const float *p)
 {
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_load_ps(low)), _mm_load_ps(high), 1);
-}
-#endif
-
-/* Inlined even where the compiler would not: sizes that are constant at the call become constants in the code. */
-#if defined(__GNUC__)
-#define ES_INLINE inline __attribute__((always_inline))
+#if ES_LANES == 1
+    return *p;
 #else
-#define ES_INLINE inline
+    return *(const es_unaligned_quad *)p;
+#endif
+}
+
+static inline Q es_load_aligned_quad(const float *p)
+{
+#if ES_LANES == 1
+    return *p;
+#else
+    return *(const es_aligned_quad *)p;
+#endif
+}
+
+static inline void es_store_aligned_quad(float *p, Q q)
+{
+#if ES_LANES == 1
+    *p = q;
+#else
+    *(es_aligned_quad *)p = q;
+#endif
+}
+
+/* A vector of quads, distance floats apart. */
+#if ES_LANES == 8
+static inline V es_load_quads(const float *p, ptrdiff_t distance)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_load_ps(p)), _mm_load_ps(p + distance), 1);
+}
+#elif ES_LANES == 16
+static inline V es_load_quads(const float *p, ptrdiff_t distance)
+{
+    __m512 v = _mm512_castps128_ps512(_mm_load_ps(p));
+    v = _mm512_insertf32x4(v, _mm_load_ps(p + distance), 1);
+    v = _mm512_insertf32x4(v, _mm_load_ps(p + 2 * distance), 2);
+    return _mm512_insertf32x4(v, _mm_load_ps(p + 3 * distance), 3);
+}
 #endif
 
 /* A constant for every lane. */
@@ -124,6 +173,12 @@ static inline V es_max(V a, V b)
 {
 #if ES_LANES == 1
     return a > b ? a : b;
+#elif ES_LANES == 16
+    return _mm512_max_ps(a, b);
+#elif ES_LANES == 8
+    return _mm256_max_ps(a, b);
+#elif defined(__SSE2__)
+    return _mm_max_ps(a, b);
 #else
     const I larger = a > b;
     return (V)(((I)a & larger) | ((I)b & ~larger));
@@ -133,8 +188,10 @@ static inline V es_max(V a, V b)
 /* Lanes picked by constant index: 0.. from a, ES_LANES.. from b. */
 #if defined(__clang__)
 #define ES_PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define ES_PICK_QUAD ES_PICK
 #else
 #define ES_PICK(a, b, ...) __builtin_shuffle(a, b, (I){__VA_ARGS__})
+#define ES_PICK_QUAD(a, b, ...) __builtin_shuffle(a, b, (QI){__VA_ARGS__})
 #endif
 
 /* Lanes in the opposite order. */
@@ -144,8 +201,10 @@ static inline V es_reverse(V v)
     return v;
 #elif ES_LANES == 4
     return ES_PICK(v, v, 3, 2, 1, 0);
-#else
+#elif ES_LANES == 8
     return ES_PICK(v, v, 7, 6, 5, 4, 3, 2, 1, 0);
+#else
+    return ES_PICK(v, v, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
 #endif
 }
 
@@ -156,8 +215,10 @@ static inline V es_repeat_first(V v)
     return v;
 #elif ES_LANES == 4
     return ES_PICK(v, v, 0, 0, 1, 2);
-#else
+#elif ES_LANES == 8
     return ES_PICK(v, v, 0, 0, 1, 2, 3, 4, 5, 6);
+#else
+    return ES_PICK(v, v, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14);
 #endif
 }
 
@@ -169,8 +230,10 @@ static inline V es_zip_low(V a, V b)
     return a;
 #elif ES_LANES == 4
     return ES_PICK(a, b, 0, 4, 1, 5);
-#else
+#elif ES_LANES == 8
     return ES_PICK(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+#else
+    return ES_PICK(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 #endif
 }
 
@@ -181,13 +244,28 @@ static inline V es_zip_high(V a, V b)
     return b;
 #elif ES_LANES == 4
     return ES_PICK(a, b, 2, 6, 3, 7);
-#else
+#elif ES_LANES == 8
     return ES_PICK(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+    return ES_PICK(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
 #endif
 }
 
+/* The same within each quad. */
+#if ES_LANES == 8
+#define ES_QUADS_ZIP_LOW(a, b) ES_PICK(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define ES_QUADS_ZIP_HIGH(a, b) ES_PICK(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define ES_QUADS_LOW(a, b) ES_PICK(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define ES_QUADS_HIGH(a, b) ES_PICK(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#elif ES_LANES == 16
+#define ES_QUADS_ZIP_LOW(a, b) _mm512_unpacklo_ps(a, b)
+#define ES_QUADS_ZIP_HIGH(a, b) _mm512_unpackhi_ps(a, b)
+#define ES_QUADS_LOW(a, b) _mm512_shuffle_ps(a, b, 0x44)
+#define ES_QUADS_HIGH(a, b) _mm512_shuffle_ps(a, b, 0xee)
+#endif
+
 /* A square of ES_LANES rows, row_length apart and aligned, to columns. */
-static inline void es_transpose(const float *rows, ptrdiff_t row_length, V *columns)
+static ES_INLINE void es_transpose(const float *rows, ptrdiff_t row_length, V *columns)
 {
 #if ES_LANES == 1
     (void)row_length;
@@ -202,67 +280,64 @@ static inline void es_transpose(const float *rows, ptrdiff_t row_length, V *colu
     columns[2] = es_zip_low(ac_high, bd_high);
     columns[3] = es_zip_high(ac_high, bd_high);
 #else
-    /* Loading row i into the low and row i + 4 into the high half leaves two transpositions of 4 x 4 in each half. */
-    for (int part = 0; part < 8; part += 4) {
+    /* Loading rows i, i + 4, … into the quads of a vector leaves a transposition of 4 x 4 in each quad. */
+    for (int part = 0; part < ES_LANES; part += 4) {
         V row[4];
         for (int i = 0; i < 4; i++)
-            row[i] = es_load_halves(rows + i * row_length + part, rows + (i + 4) * row_length + part);
-        const V ab_low = ES_PICK(row[0], row[1], 0, 8, 1, 9, 4, 12, 5, 13);
-        const V ab_high = ES_PICK(row[0], row[1], 2, 10, 3, 11, 6, 14, 7, 15);
-        const V cd_low = ES_PICK(row[2], row[3], 0, 8, 1, 9, 4, 12, 5, 13);
-        const V cd_high = ES_PICK(row[2], row[3], 2, 10, 3, 11, 6, 14, 7, 15);
-        columns[part] = ES_PICK(ab_low, cd_low, 0, 1, 8, 9, 4, 5, 12, 13);
-        columns[part + 1] = ES_PICK(ab_low, cd_low, 2, 3, 10, 11, 6, 7, 14, 15);
-        columns[part + 2] = ES_PICK(ab_high, cd_high, 0, 1, 8, 9, 4, 5, 12, 13);
-        columns[part + 3] = ES_PICK(ab_high, cd_high, 2, 3, 10, 11, 6, 7, 14, 15);
+            row[i] = es_load_quads(rows + i * row_length + part, 4 * row_length);
+        const V ab_low = ES_QUADS_ZIP_LOW(row[0], row[1]), ab_high = ES_QUADS_ZIP_HIGH(row[0], row[1]);
+        const V cd_low = ES_QUADS_ZIP_LOW(row[2], row[3]), cd_high = ES_QUADS_ZIP_HIGH(row[2], row[3]);
+        columns[part] = ES_QUADS_LOW(ab_low, cd_low);
+        columns[part + 1] = ES_QUADS_HIGH(ab_low, cd_low);
+        columns[part + 2] = ES_QUADS_LOW(ab_high, cd_high);
+        columns[part + 3] = ES_QUADS_HIGH(ab_high, cd_high);
     }
 #endif
 }
 
-/* Bands whose sums across lanes are taken together. */
-enum { ES_GROUP = ES_LANES < 4 ? ES_LANES : 4 };
-
-/* Lane i of the result is the sum of the lanes of rows[i], i < ES_GROUP; with 8 lanes, the sum of the low half, and lane
- * 4 + i that of the high half. Always added up in the same order. */
-static inline V es_group_sums(const V *rows)
+/* Lane i of the result is the sum of the lanes of quads[i], as es_quad_sum adds them. */
+static inline Q es_quad_sums(const Q *quads)
 {
 #if ES_LANES == 1
-    return rows[0];
+    return quads[0];
 #elif defined(__aarch64__)
-    return vpaddq_f32(vpaddq_f32(rows[0], rows[1]), vpaddq_f32(rows[2], rows[3]));
-#elif ES_LANES == 4
-    /* Lanes 0 + 2 and 1 + 3 of two rows side by side, then those of all four. */
-    const V ab = ES_PICK(rows[0], rows[1], 0, 1, 6, 7) + ES_PICK(rows[0], rows[1], 2, 3, 4, 5);
-    const V cd = ES_PICK(rows[2], rows[3], 0, 1, 6, 7) + ES_PICK(rows[2], rows[3], 2, 3, 4, 5);
-    return ES_PICK(ab, cd, 0, 2, 4, 6) + ES_PICK(ab, cd, 1, 3, 5, 7);
+    return vpaddq_f32(vpaddq_f32(quads[0], quads[1]), vpaddq_f32(quads[2], quads[3]));
 #else
-    const V ab = ES_PICK(rows[0], rows[1], 0, 1, 10, 11, 4, 5, 14, 15) +
-                 ES_PICK(rows[0], rows[1], 2, 3, 8, 9, 6, 7, 12, 13);
-    const V cd = ES_PICK(rows[2], rows[3], 0, 1, 10, 11, 4, 5, 14, 15) +
-                 ES_PICK(rows[2], rows[3], 2, 3, 8, 9, 6, 7, 12, 13);
-    return ES_PICK(ab, cd, 0, 2, 8, 10, 4, 6, 12, 14) + ES_PICK(ab, cd, 1, 3, 9, 11, 5, 7, 13, 15);
+    const Q ab = ES_PICK_QUAD(quads[0], quads[1], 0, 2, 4, 6) + ES_PICK_QUAD(quads[0], quads[1], 1, 3, 5, 7);
+    const Q cd = ES_PICK_QUAD(quads[2], quads[3], 0, 2, 4, 6) + ES_PICK_QUAD(quads[2], quads[3], 1, 3, 5, 7);
+    return ES_PICK_QUAD(ab, cd, 0, 2, 4, 6) + ES_PICK_QUAD(ab, cd, 1, 3, 5, 7);
 #endif
 }
 
-/* The sums of ES_LANES rows from those of their groups. */
-static inline V es_join_groups(const V *groups)
-{
-#if ES_LANES == 8
-    return ES_PICK(groups[0], groups[1], 0, 1, 2, 3, 12, 13, 14, 15) +
-           ES_PICK(groups[0], groups[1], 4, 5, 6, 7, 8, 9, 10, 11);
-#else
-    return groups[0];
-#endif
-}
-
+/* The sum of the lanes, by halves: lane 0 + lane n/2, … */
 static inline float es_sum(V v)
 {
 #if ES_LANES == 1
     return v;
-#elif ES_LANES == 4
-    return (v[0] + v[2]) + (v[1] + v[3]);
 #else
-    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+#if ES_LANES == 16
+    const __m256 eight = _mm512_castps512_ps256(v) + _mm512_extractf32x8_ps(v, 1);
+    const Q four = _mm256_castps256_ps128(eight) + _mm256_extractf128_ps(eight, 1);
+#elif ES_LANES == 8
+    const Q four = _mm256_castps256_ps128(v) + _mm256_extractf128_ps(v, 1);
+#else
+    const Q four = v;
+#endif
+    return (four[0] + four[2]) + (four[1] + four[3]);
+#endif
+}
+
+/* a b + c. For sums of two products: which of them the compiler fuses with the sum would differ from place to place. */
+static inline V es_multiply_add(V a, V b, V c)
+{
+#if ES_LANES == 16
+    return _mm512_fmadd_ps(a, b, c);
+#elif ES_LANES == 8
+    return _mm256_fmadd_ps(a, b, c);
+#elif ES_LANES == 4 && defined(__ARM_NEON) && defined(__ARM_FEATURE_FMA)
+    return vfmaq_f32(c, a, b);
+#else
+    return a * b + c;
 #endif
 }
 
@@ -279,8 +354,7 @@ static inline V es_log_of(V x)
     const V p45 = ES_C(1.4249322787e-1f) - ES_C(1.2420140846e-1f) * m;
     const V p67 = ES_C(1.1676998740e-1f) - ES_C(1.1514610310e-1f) * m;
     const V high = p45 + square * p67 + fourth * ES_C(7.0376836292e-2f);
-    V p = (p01 + square * p23 + fourth * high) * m * square;
-    p = p - e * ES_C(2.12194440e-4f);
+    V p = es_multiply_add((p01 + square * p23 + fourth * high) * m, square, e * ES_C(-2.12194440e-4f));
     p = p - ES_C(0.5f) * square;
     return m + p + e * ES_C(0.693359375f);
 }

@@ -9,19 +9,33 @@
 #include "edge_ser.h"
 #include "fft.h"
 
-/* Bands are computed four at a time (one at a time with one lane). */
+/* Bands are computed four at a time, from quads of four bins (both one with one lane). */
 typedef struct es_band_group {
-    int32_t n_vectors;    /* of weights in each band of the group: enough for the widest */
-    int32_t first_bin[4]; /* of each band */
+    int32_t n_quads;       /* of weights in each band of the group: enough for the widest */
+    int32_t first_bin[4];  /* of each band */
+    int32_t n_quads_of[4]; /* that hold weights of the band */
 } es_band_group;
+
+/* Mean and energy of a frame come from those of its pieces, which are computed once for all frames that share them;
+ * where window and hop have no common measure, a frame is one piece. */
+typedef struct es_pieces {
+    int32_t needed;
+    int32_t length;             /* samples */
+    int32_t distance;           /* from the start of a piece to the start of the next */
+    int32_t per_frame, per_hop;
+    float per_sample;           /* 1 / length */
+    float *inside;              /* [lanes] 1 for the samples of a piece's last vector that lie in it, else 0 */
+    int32_t *place;             /* where piece p lies, [p % per_hop][p / per_hop]: beside the same piece of the next frame */
+    float *mean, *spread;       /* scratch */
+} es_pieces;
 
 typedef struct es_spectral es_spectral;
 
 typedef struct es_kernel {
     const char *name;
     int32_t lanes;
-    /* n_frames rows of n_static floats from frames at samples, samples + hop_length, … Up to lanes - 1 floats behind
-     * the last frame are read. */
+    /* n_frames rows of n_static floats from frames at samples, samples + hop_length, … es_overhang floats behind the
+     * last frame may be read; they are to be finite. A call with `lanes` frames is the cheapest. */
     void (*rows)(es_spectral *spectral, const float *samples, size_t n_frames, float *rows);
     /* Copies n samples times scale to out; what is not finite or beyond 1e12 becomes 0. Returns how many did. With
      * preemphasis a > 0: out[i] = y[i] - a y[i-1] for the scaled samples y, *previous being y[-1], in and out. */
@@ -40,28 +54,34 @@ struct es_spectral {
     es_feature feature;
     es_energy energy;
     int32_t remove_dc;
-    float per_sample;        /* 1 / window_length */
     float frame_preemphasis; /* 0 when there is none or it runs along the signal */
     float log_floor, log_unit, power_scale;
 
     int32_t frame_length;    /* used_rows * n_columns */
     float *window;           /* [frame_length] zeros behind window_length */
-    float *inside;           /* [lanes] 1 for the samples of the frame's last vector that lie in the window, else 0 */
-    int32_t n_groups;        /* enough for n_mels, a multiple of the groups in `lanes` bands */
+    es_pieces pieces;
+    int32_t n_groups;        /* enough for n_mels */
     es_band_group *groups;   /* [n_groups] */
-    float *mel_weights;      /* [group][vector][band of the group][lanes] */
+    float *mel_weights;      /* [group][quad][band of the group][bin of the quad] */
     int32_t n_folded;        /* half of n_mels, rounded up to an even number */
-    int32_t n_even, n_odd;   /* cepstra of either kind, rounded up to lanes */
-    float *dct_even;         /* [n_folded][n_even]: weights of log_mel[m] + log_mel[n_mels-1-m] in cepstra 0, 2, … */
-    float *dct_odd;          /* [n_folded][n_odd]: of log_mel[m] - log_mel[n_mels-1-m] in cepstra 1, 3, … */
+    int32_t dct_width;       /* cepstra of either kind, rounded up to lanes */
+    float *dct_even;         /* [n_folded][dct_width]: weights of log_mel[m] + log_mel[n_mels-1-m] in cepstra 0, 2, … */
+    float *dct_odd;          /* [n_folded][dct_width]: of log_mel[m] - log_mel[n_mels-1-m] in cepstra 1, 3, … */
 
-    float *frame;            /* [ES_BLOCK][frame_length] scratch */
-    int32_t power_length, log_mel_length, folded_length;
-    float *power;            /* [ES_BLOCK][power_length] scratch: n_fft/2 + 1 bins and zeros */
-    float *log_mel;          /* [ES_BLOCK][log_mel_length] scratch */
-    float *folded;           /* [ES_BLOCK][2][folded_length] scratch: sums and differences of bands */
-    float *cepstra;          /* [ES_BLOCK][n_even + n_odd] scratch */
+    /* Scratch, of one frame or, with the frames side by side in the last dimension, of `lanes`. */
+    float *emphasised;       /* [(lanes - 1) hops + frame_length], with pre-emphasis in the frame */
+    float *power;            /* [bins that are read] */
+    float *log_mel;          /* [n_mels, and the energy, rounded up to lanes] */
+    float *folded;           /* [2][folded_length] sums and differences of bands, of one frame only */
+    float *columns;          /* [2 * dct_width] cepstra */
+    int32_t folded_length;
 };
+
+/* Floats that a kernel may read behind a frame. */
+static inline size_t es_overhang(const es_spectral *spectral)
+{
+    return (size_t)(spectral->frame_length - spectral->window_length + spectral->kernel->lanes);
+}
 
 /* Takes the tables and scratch from the arena and, unless it only measures, fills the tables. */
 void es_spectral_init(es_spectral *spectral, const es_options *options, const es_kernel *kernel, es_arena *arena);

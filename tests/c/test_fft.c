@@ -12,6 +12,25 @@
 #endif
 #include "../../native/src/kernel_body.h"
 
+/* sp->power[k * stride + place] against |sum of samples * exp(-2 pi i k i / n_fft)|^2. */
+static void compare_frame(const es_spectral *sp, const float *samples, int32_t stride, int32_t place)
+{
+    const int32_t n_fft = sp->fft.n_fft;
+    double worst = 0.0, loudest = 0.0;
+    for (int32_t k = 0; k <= n_fft / 2; k++) {
+        double re = 0.0, im = 0.0;
+        for (int32_t i = 0; i < sp->window_length; i++) {
+            const double angle = 2.0 * 3.14159265358979323846 * (double)(((int64_t)k * i) % n_fft) / n_fft;
+            re += (double)samples[i] * cos(angle);
+            im -= (double)samples[i] * sin(angle);
+        }
+        const double power = re * re + im * im, difference = fabs(power - (double)sp->power[k * stride + place]);
+        worst = difference > worst ? difference : worst;
+        loudest = power > loudest ? power : loudest;
+    }
+    CHECK(worst < 2e-6 * loudest);
+}
+
 static void compare(int32_t n_fft, int32_t window_length)
 {
     es_options options;
@@ -26,24 +45,17 @@ static void compare(int32_t n_fft, int32_t window_length)
     arena = (es_arena){aligned_alloc(ES_ALIGNMENT, arena.used), 0};
     es_spectral_init(&sp, &options, &es_kernel_under_test, &arena);
 
-    float *samples = calloc((size_t)n_fft + ES_LANES, sizeof *samples);
-    fill_noise(samples, (size_t)window_length);
-    prepare_frame(&sp, samples, 0.0f, sp.frame);
-    fft_power(&sp.fft, 1, sp.frame, sp.power, sp.power_length);
-
-    double worst = 0.0, loudest = 0.0;
-    for (int32_t k = 0; k <= n_fft / 2; k++) {
-        double re = 0.0, im = 0.0;
-        for (int32_t i = 0; i < window_length; i++) {
-            const double angle = 2.0 * 3.14159265358979323846 * (double)(((int64_t)k * i) % n_fft) / n_fft;
-            re += (double)samples[i] * cos(angle);
-            im -= (double)samples[i] * sin(angle);
-        }
-        const double power = re * re + im * im, difference = fabs(power - (double)sp.power[k]);
-        worst = difference > worst ? difference : worst;
-        loudest = power > loudest ? power : loudest;
-    }
-    CHECK(worst < 2e-6 * loudest);
+    float *samples = calloc((size_t)(n_fft + 100 * ES_LANES), sizeof *samples), energy[ES_LANES];
+    fill_noise(samples, (size_t)(window_length + 100 * (ES_LANES - 1)));
+    transform_frames(&sp, samples, 1, energy);
+    frame_power(&sp.fft, sp.power);
+    compare_frame(&sp, samples, 1, 0);
+#if ES_LANES > 1
+    transform_frames(&sp, samples, ES_LANES, energy);
+    block_power(&sp.fft, sp.power);
+    for (int f = 0; f < ES_LANES; f++)
+        compare_frame(&sp, samples + 100 * f, ES_LANES, f);
+#endif
     free(samples);
     free(arena.base);
 }
