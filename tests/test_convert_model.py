@@ -223,9 +223,10 @@ def test_seeds_are_pooled_and_told_apart(runs, tmp_path, names):
     path = tmp_path / "with.tflite"
     assert main([str(runs / names[0]), "-o", str(path), "--evaluation", str(output)]) == 0
     card = Model.load(path).card
-    assert (
-        "| gender | utterances | UAR, float | UAR, int8 |" in card and "UAR of each seed, int8: 0: " in card
-    )
+    low, high = (100 * bound for bound in figures["uar"]["float_interval"])
+    assert f"{100 * figures['uar']['float']:.1f} % | {low:.1f}–{high:.1f} % |" in card
+    assert "| gender | utterances | UAR, float | UAR, int8 |" in card
+    assert "UAR of each seed, int8: 0: " in card
 
 
 def test_the_card_has_the_cost_of_its_own_graph_and_of_no_other(window, runs, tmp_path):
