@@ -331,7 +331,7 @@ def plot(figures: dict[str, dict[str, Record]], anchors: list[Record]) -> None:
             evaluation = by_protocol[protocol]
             entry, kb = evaluation["uar"], size_kb(name, evaluation)
             low, high = entry["interval"]
-            bars = [[entry["int8"] - low], [high - entry["int8"]]]
+            bars = [[max(entry["int8"] - low, 0.0)], [max(high - entry["int8"], 0.0)]]
             axis.errorbar([kb], [entry["int8"]], yerr=bars, fmt="o", color="tab:red", capsize=2)
             axis.annotate(name, (kb, entry["int8"]), (5, 4), textcoords="offset points", color="tab:red")
         for each in anchors:

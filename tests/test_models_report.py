@@ -1,0 +1,114 @@
+"""docs/models.md is what its script makes of the committed figures, and shows whatever figures there are."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from convert.shipped import shipped
+from edge_ser.model import DEFAULT_MODEL
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import models_report as report
+
+ANCHORS = json.loads((report.RESULTS / "anchors.json").read_text())
+
+
+def test_the_page_is_what_the_committed_figures_make_it():
+    assert report.PAGE.read_text() == report.page()
+
+
+def test_every_shipped_model_and_every_anchor_is_on_the_page_and_in_the_plot():
+    page, plot = report.PAGE.read_text(), report.PLOT.read_text()
+    for name in shipped():
+        assert f"[{name}](../edge_ser/models/{name}.md)" in page
+    assert f"[{DEFAULT_MODEL}](../edge_ser/models/{DEFAULT_MODEL}.md) (the default)" in page
+    for each in ANCHORS["systems"]:
+        assert each["system"] in page
+        assert each["system"].replace("'", "&#39;") in plot.replace("&apos;", "&#39;").replace("'", "&#39;")
+
+
+@pytest.fixture
+def figures(tmp_path, monkeypatch):
+    """Evaluations of the default model in both protocols, and one of several corpora, with what is added."""
+    monkeypatch.setattr(report, "EVALUATIONS", tmp_path)
+    entry = {"float": 0.81, "int8": 0.8, "interval": [0.75, 0.85]}
+    apart = {
+        "protocol": "leave one speaker out (speaker-independent)",
+        "seeds": [11, 12, 13],
+        "uar": entry,
+        "wa": {**entry, "int8": 0.82},
+        "per_corpus": {"emodb": {"uar": 0.8}},
+        "file_bytes": 99000,
+    }
+    stamp = {"command": "python -m convert …", "git_commit": "0" * 40, "machine": "m", "date": "2026-01-01"}
+    row = {"float": 0.8, "int8": 0.79, "interval": [0.7, 0.9], "refused": 0.0}
+    apart["robustness"] = {
+        **stamp,
+        "protocol": apart["protocol"],
+        "folds": 10,
+        "utterances": 535,
+        "limit": {"int8": 0.47},
+        "halved": ["8 kHz source"],
+        "rows": [{**row, "what": "as recorded"}, {**row, "what": "8 kHz source", "int8": 0.3}],
+    }
+    case = {"uar": 0.55, "interval": [0.5, 0.6], "shares": [0.7, 0.3], "swallowed_by": ["anger"]}
+    cases = {name: copy.deepcopy(case) for name in ("float", "plain", "profile", "adapt")}
+    several = {
+        **apart,
+        "per_corpus": {"emodb": {"uar": 0.8}, "tess": {"uar": 0.7}},
+        "strangers": {
+            **stamp,
+            "labels": ["anger", "sadness"],
+            "rows": [{"corpus": "tess", "seeds": [11], "true_shares": [0.25, 0.75], **cases}],
+            "mean": cases,
+        },
+    }
+    mixed = {**apart, "protocol": "10 random folds (speaker-dependent)", "uar": {**entry, "int8": 0.95}}
+    for name, evaluation in {
+        DEFAULT_MODEL: apart,
+        f"{DEFAULT_MODEL}-random": mixed,
+        "many": several,
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(evaluation))
+    return report.evaluations()
+
+
+def test_both_protocols_stand_in_one_row(figures):
+    assert set(figures[DEFAULT_MODEL]) == {"apart", "mixed"}
+    rows = report.side_by_side("emodb", figures, []).splitlines()
+    [row] = [line for line in rows if DEFAULT_MODEL in line]
+    assert "| **80.0 %** (75.0–85.0 %) / 82.0 % | **95.0 %** (75.0–85.0 %) / 82.0 % | " in row
+    assert "80.0 % (75.0–85.0 %; 3 seeds) | 95.0 % " in report.shipped_table(figures)
+
+
+def test_a_model_of_several_corpora_has_a_table_of_its_own(figures):
+    assert "many" not in report.side_by_side("emodb", figures, [])
+    assert "| **many** | speakers apart | " in report.several_corpora(figures)
+    assert "emodb 80.0 %; tess 70.0 %" in report.several_corpora(figures)
+
+
+def test_a_condition_that_halves_the_figure_is_bold(figures):
+    text = report.robustness(figures)
+    assert "| 8 kHz source | **80.0 % → 30.0 %** |" in text and "| as recorded | 80.0 % → 79.0 % |" in text
+    assert "**halves what is above chance: 8 kHz source**" in text
+
+
+def test_strangers_stand_beside_the_baseline_and_what_swallows_is_bold(figures):
+    text = report.strangers(figures, ANCHORS)
+    assert "| tess | 55.0 % | 55.0 % (50.0–60.0 %) | " in text and " | 50.5 % |" in text
+    assert "| mean | 55.0 % | " in text and " | 49.6 % |" in text
+    assert "said, as is | **70.0 %** | 30.0 % |" in text
+
+
+def test_the_plot_is_made_again_byte_for_byte(figures, tmp_path, monkeypatch):
+    made = []
+    for name in ("one.svg", "two.svg"):
+        monkeypatch.setattr(report, "PLOT", tmp_path / name)
+        report.plot(figures, ANCHORS["systems"])
+        made.append((tmp_path / name).read_bytes())
+    assert made[0] == made[1] and DEFAULT_MODEL.encode() in made[0]
