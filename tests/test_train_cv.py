@@ -108,7 +108,7 @@ def test_the_text_says_what_a_figure_is_worth(alone: Path) -> None:
 def test_finished_folds_are_kept(corpus: Path, alone: Path) -> None:
     path = alone / "fold-01-seed-0" / "run.json"
     before = path.stat().st_mtime_ns
-    validate(corpus, alone, "evaluation.seeds=[0, 1]")
+    validate(corpus, alone, "evaluation.seeds=[1, 0]")  # which seeds are asked for makes no other fit
     assert path.stat().st_mtime_ns == before
 
 

@@ -74,14 +74,17 @@ def cross_validate(
 
 
 def _check_same(task: Task) -> None:
-    """Throw away a finished fold that was of another recipe or other data."""
+    """Throw away a finished fold that was of another recipe or other data. How it is evaluated, which other
+    seeds there are above all, makes no other fit.
+    """
     from train.fit import discard
 
     path = Path(task.folder) / "run.json"
     if path.is_file():
         run = json.loads(path.read_text())
         same_data = run["manifest_digest"] == manifest_digest([*task.train, *task.held_out])
-        if not same_data or (not task.choices and run["recipe"] != task.recipe):
+        made, wanted = ({**each, "evaluation": None} for each in (run["recipe"], task.recipe))
+        if not same_data or (not task.choices and made != wanted):
             discard(Path(task.folder))
 
 
