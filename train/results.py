@@ -43,7 +43,8 @@ say little about strangers.
 
 Where a corpus could not be had, another stands in for it and the row says so; where a schedule was cut short
 to fit two shared CPU cores, the row says that too. Made by `python -m train results write` from the files in
-[docs/results](results); any row is made again by `python -m train results run ID`.
+[docs/results](results); `python -m train results run ID` makes a row again as
+[runs.toml](results/runs.toml) now lists it.
 """
 
 
@@ -85,7 +86,7 @@ def write_results() -> Path:
         if published or "note" in system:
             parts.append(published or f"{system['note']}\n")
         rows = [
-            json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+            _row(name, run)
             for name, run in listing["runs"].items()
             if run["recipe"] in system["recipes"] and (FOLDER / f"{name}.json").is_file()
         ]
@@ -93,6 +94,14 @@ def write_results() -> Path:
     path = DOCS / "results.md"
     write_text(path, "\n".join(parts))
     return path
+
+
+def _row(name: str, run: dict[str, Any]) -> dict[str, Any]:
+    """The figures of run ``name``; a note says so when runs.toml has changed since they were made."""
+    row: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    if row["set"] != run["set"]:
+        row["note"] = "; ".join(filter(None, [row["note"], "runs.toml asks for a fuller run since"]))
+    return row
 
 
 def _published(names: Sequence[str]) -> str:
