@@ -21,6 +21,28 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
 
+LIMITS = """
+What limits it: on AVX-512 the two passes of the FFT, window included, are more than half of the time
+(`perf record` of `native/build/bench`), and what else is not arithmetic is moving data: the
+transposition in front of the second pass, and sixteen frames between the passes, whose 48 KB with tables
+and samples are more than the first cache has. Tried without gain: a smaller sample buffer, frames apart
+by no power of two, bands padded to equal lengths. The goals, 0.5 (AVX-512), 0.64 (AVX2) and 1.3 (SSE2)
+of FFTW3f's FFTs, are missed by about a tenth, more on a signal of 60 s, which does not fit the second
+cache while other programs use it.
+"""
+
+
+def fused(found: dict[str, Any] | None) -> str:
+    """A paragraph, where a runtime was installed."""
+    if found is None:
+        return ""
+    return f"""
+Samples in memory to scores, 3 s with the default model, int8 features written into the input of
+{found["runtime"]}: {found["a_s"] * 1e6:.0f} µs, {found["ratio"]:.2f} times the bare `invoke`
+({found["ratio_q1"]:.2f} to {found["ratio_q3"]:.2f}; {found["b_s"] * 1e6:.0f} µs).
+"""
+
+
 def text(result: dict[str, Any]) -> str:
     machine = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
@@ -45,8 +67,9 @@ Python {machine["python"]}, {versions}.
 
 The whole default MFCC (16 kHz, 25/10 ms, 512 points, 40 bands, 13 cepstra) with the cepstral mean, called
 from Python. A rival takes turns with ours; the ratio is the median over {result["rounds"]} pairs of turns
-(fewer for the slow ones), with its quartiles. Times are medians in nanoseconds a frame. The machine was
-shared: where the quartiles lie far apart, something else was running, and the ratio means little.
+(fewer for the slow ones), with its quartiles. Times are medians in nanoseconds of processor time a frame.
+The machine was shared: where the quartiles lie far apart, other programs had the caches, and the ratio
+means little.
 
 {table(["signal", "instructions", "ours", "rival", "its time", "ours / rival"], batch)}
 
@@ -56,7 +79,8 @@ Streaming, a hop of 10 ms through `push` and `pull`: {result["streaming"]["us_pe
 Other options, time for a point of the FFT as a multiple of the default's:
 
 {table(["options", "multiple"], options)}
-
+{fused(result.get("fused"))}
+{LIMITS}
 From C: `make -C native && native/build/bench`. On ARM: [arm.md](arm.md).
 """
 

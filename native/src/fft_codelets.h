@@ -1,6 +1,6 @@
 /* Written by generate_codelets.py; don't edit. What the passes mean is said in fft_kernel.h. */
 
-/* Row i of the frame: its samples less their mean, times the window. Row 0 is given: pre-emphasis ends there. */
+/* Row i of the frame: samples less their mean, times the window. Row 0 is given: pre-emphasis ends there. */
 #define ES_WINDOWED(i)                                                                                  \
     ((((i) == 0 ? first : es_load(x + (i) * n_columns)) - offset) * es_load_aligned(window + (i) * n_columns))
 
