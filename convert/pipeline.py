@@ -103,7 +103,24 @@ def model_bytes(
     graph = compiled.flatbuffer
     record["graph"] |= {"bytes": len(graph), "sha256": hashlib.sha256(graph).hexdigest()}
     card = write_card(record)
+    record["evaluation"] = _brief(known)
     return pack(graph, record, card, _golden(conversion)), card
+
+
+def _brief(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The evaluation as the file carries it: figures to five places, and of the folds' checks only what the
+    card says.
+    """
+    kept = {name: each for name, each in evaluation.items() if name not in ("parity", "folds_parity")}
+    return {**_rounded(kept), "parity": evaluation["parity"]}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    return round(value, 5) if isinstance(value, float) else value
 
 
 def _golden(conversion: Conversion) -> Golden:
