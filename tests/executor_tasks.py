@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -23,3 +24,10 @@ def wait_and_return(folder: str, name: str, wait_s: float) -> int:
 def die() -> None:
     """Kill the worker that runs this."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":  # FOLDER: a parent that waits for its worker until it is killed
+    from train.executor import LocalProcesses
+
+    with LocalProcesses(1) as executor:
+        executor.submit(wait_and_return, sys.argv[1], "worker", 600.0).result()

@@ -130,6 +130,24 @@ def test_a_killed_local_worker_costs_its_own_task_only(tmp_path: Path) -> None:
         assert other.result(timeout=60) == 1  # never disturbed
 
 
+def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
+    """Or it would write into the folder that the next attempt continues."""
+    command = [sys.executable, str(Path(__file__).with_name("executor_tasks.py")), str(tmp_path)]
+    root = str(Path(__file__).parents[1])
+    parent = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": root})
+    while not (tmp_path / "worker").exists():
+        assert parent.poll() is None
+        time.sleep(0.05)
+    worker = Path("/proc") / (tmp_path / "worker").read_text()
+    assert worker.exists()
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 300
+    while worker.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not worker.exists()
+
+
 def test_a_task_that_kills_every_worker_is_given_up_with_a_reason() -> None:
     with LocalProcesses(1) as executor, pytest.raises(EdgeSerError, match="lost its worker 4 times"):
         executor.submit(die).result()

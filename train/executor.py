@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import multiprocessing.connection
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -51,7 +53,8 @@ class LocalProcesses(Executor):
         pool: ProcessPoolExecutor | None = getattr(self._of_thread, "pool", None)
         if pool is None:
             # A forked TensorFlow may hang, so workers start afresh.
-            pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+            context = multiprocessing.get_context("spawn")
+            pool = ProcessPoolExecutor(1, context, initializer=end_with_parent)
             self._of_thread.pool = pool
             with self._lock:
                 self._pools.append(pool)
@@ -61,6 +64,22 @@ class LocalProcesses(Executor):
         self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
         for pool in self._pools:
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone.
+
+    Otherwise a worker whose parent was killed trains on, and writes into the folder that the next attempt
+    continues.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch(sentinel: int = parent.sentinel) -> None:
+        multiprocessing.connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
