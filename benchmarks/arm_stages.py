@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 MARK = 0x5E000000  # packaging/count_instructions.c
 RIVALS = Path(__file__).resolve().parent.parent / "arm" / "rivals"
-DRAWN_GRU = Path(__file__).with_name("gru-drawn.tflite")  # of gru_step.py
 HOP_S = 0.5  # of the live loop
 
 
@@ -107,18 +106,13 @@ def kaldi_native_fbank_stages() -> Iterator[Stage]:
 
 
 def model_stages() -> Iterator[Stage]:
-    """Front end, graph, and both with what is around them, for one run of every shipped model.
-
-    While none of them is recurrent, a GRU with drawn weights stands in.
-    """
+    """Front end, graph, and both with what is around them, for one run of every shipped model."""
     from edge_ser.engine import Engine
     from edge_ser.frontend import Frontend
     from edge_ser.model import MODELS, Model
 
-    models = [Model.load(path) for path in sorted(MODELS.glob("*.tflite"))]
-    if all(model.form == "window" for model in models):
-        models.append(Model.load(DRAWN_GRU))
-    for model in models:
+    for path in sorted(MODELS.glob("*.tflite")):
+        model = Model.load(path)
         engine, frontend = Engine(model), Frontend(model.frontend)
         runtime = engine.runtime.name
         if model.form == "window":

@@ -24,7 +24,7 @@ from edge_ser import Classifier
 HOME = Path(__file__).resolve().parent.parent.parent
 ARM = HOME / "arm"
 DEVICE = Path(__file__).with_name("device.py")
-MODELS = [*sorted((HOME / "edge_ser" / "models").glob("*.tflite")), HOME / "benchmarks" / "gru-drawn.tflite"]
+MODELS = sorted((HOME / "edge_ser" / "models").glob("*.tflite"))
 RECORDING = Path("/usr/share/sounds/alsa/Front_Center.wav")  # 48 kHz, Debian's alsa-utils
 
 pytestmark = pytest.mark.skipif(
