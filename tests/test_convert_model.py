@@ -135,8 +135,10 @@ def test_what_fails_the_gate_is_not_written_unless_told(runs, tmp_path, monkeypa
     assert "failed its parity check and was written all the same" in Model.load(path).card
 
 
-def test_a_run_that_int8_harms_is_fine_tuned_without_being_asked(runs, tmp_path, capsys):
-    """One channel 300 times as loud as the others takes all the codes of its layer; float does not mind."""
+def test_a_run_that_int8_harms_is_fine_tuned_without_being_asked_and_kept_where_that_helps(runs, tmp_path):
+    """One channel 300 times as loud as the others takes all the codes of its layer; float does not mind. Whether
+    three epochs mend that for so small a net hangs on the last bit of its features.
+    """
     run = shutil.copytree(runs / "learnt", tmp_path / "run")
     unbalance(run, 300.0)
     arguments = [str(run), "-o", str(tmp_path / "x.tflite"), "--report", str(tmp_path / "report.json")]
@@ -146,9 +148,12 @@ def test_a_run_that_int8_harms_is_fine_tuned_without_being_asked(runs, tmp_path,
         reports.append(json.loads((tmp_path / "report.json").read_text()))
         reports[-1]["card"] = Model.load(tmp_path / "x.tflite").card
     tuning, switched_off = reports[0]["fine_tuning"], reports[1]["fine_tuning"]
-    assert tuning["epochs"] == 3 and tuning["before"]["uar_loss_points"] > 0.5
-    assert tuning["after"]["label_agreement"] > tuning["before"]["label_agreement"]
-    assert "Fine-tuned to int8 for 3 epochs: int8 cost too much" in reports[0]["card"]
+    before, after = tuning["before"], tuning["after"]
+    assert before["uar_loss_points"] > 0.5
+    gained = after["label_agreement"] - before["label_agreement"]
+    helped = gained > 0 or (gained == 0 and after["uar_loss_points"] < before["uar_loss_points"])
+    said = "Fine-tuned to int8 for 3 epochs: int8 cost too much" if helped else "it did not help"
+    assert tuning["epochs"] == (3 if helped else 0) and said in reports[0]["card"]
     assert "training utterances kept apart" in reports[0]["card"]
     assert switched_off == {"epochs": 0, "why": "asked for"}
 
