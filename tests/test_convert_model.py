@@ -136,8 +136,8 @@ def test_what_fails_the_gate_is_not_written_unless_told(runs, tmp_path, monkeypa
 
 
 def test_a_run_that_int8_harms_is_fine_tuned_without_being_asked_and_kept_where_that_helps(runs, tmp_path):
-    """One channel 300 times as loud as the others takes all the codes of its layer; float does not mind. Whether
-    three epochs mend that for so small a net hangs on the last bit of its features.
+    """One channel 300 times as loud as the others takes all the codes of its layer; float does not mind.
+    Whether three epochs mend that for so small a net hangs on the last bit of its features.
     """
     run = shutil.copytree(runs / "learnt", tmp_path / "run")
     unbalance(run, 300.0)
