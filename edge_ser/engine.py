@@ -58,9 +58,18 @@ class Engine:
         # The front end quantises straight into the interpreter's memory; the view must not outlive this line.
         self._frontend.process_int8(self._window(samples), model.input_scale, self._offset, self._input())
         if self._silence is not None:
-            self._input()[-(-len(samples) // model.frontend.hop_length) :] = self._silence
+            self._input()[self._first_silent(len(samples)) :] = self._silence
         self.runtime.invoke()
         return self._logits(self.runtime.output(0))
+
+    def _first_silent(self, n_samples: int) -> int:
+        """The first frame of a window that sees none of its ``n_samples``."""
+        options = self.model.frontend
+        before = {
+            "center": options.window_length // 2,
+            "mirror": (options.window_length - options.hop_length) // 2,
+        }
+        return -(-(n_samples + before.get(options.framing or "", 0)) // options.hop_length)
 
     def reset(self) -> None:
         """Step form: forget what was pushed; the next samples begin a recording."""
@@ -88,7 +97,7 @@ class Engine:
             codes: NDArray[np.int8] = np.zeros((1, model.frames, model.n_features), np.int8)
             self._frontend.process_int8(self._window(samples), model.input_scale, self._offset, codes[0])
             if self._silence is not None:
-                codes[0, -(-len(samples) // model.frontend.hop_length) :] = self._silence
+                codes[0, self._first_silent(len(samples)) :] = self._silence
             return codes
         self.reset()
         codes = np.concatenate([self._chunks(samples), self._last_chunks()])

@@ -11,10 +11,13 @@ from train.targets import DIMENSIONS
 
 
 def learning_rate(optimizer: Optimizer, epochs: int, steps: int) -> Any:
-    """A number, or Keras's cosine decay over all ``epochs * steps`` steps with its linear warm-up."""
+    """A number, or Keras's cosine decay over all ``epochs * steps`` steps with its linear warm-up.
+
+    The warm-up takes half of a fit at most.
+    """
     if optimizer.schedule == "constant":
         return optimizer.learning_rate
-    warmup = optimizer.warmup_epochs * steps
+    warmup = min(optimizer.warmup_epochs * steps, epochs * steps // 2)
     if not warmup:
         return keras.optimizers.schedules.CosineDecay(optimizer.learning_rate, epochs * steps)
     return keras.optimizers.schedules.CosineDecay(
