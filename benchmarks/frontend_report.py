@@ -27,8 +27,8 @@ What limits it: on AVX-512 the two passes of the FFT, window included, are more 
 transposition in front of the second pass, and sixteen frames between the passes, whose 48 KB with tables
 and samples are more than the first cache has. Tried without gain: a smaller sample buffer, frames apart
 by no power of two, bands padded to equal lengths. The goals, 0.5 (AVX-512), 0.64 (AVX2) and 1.3 (SSE2)
-of FFTW3f's FFTs, are missed by about a tenth, more on a signal of 60 s, which does not fit the second
-cache while other programs use it.
+of FFTW3f's FFTs, are missed by 3 to 14 % on 3 and 10 s, by more on a signal of 60 s, which does not fit
+the second cache while other programs use it.
 """
 
 

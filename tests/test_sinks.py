@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from edge_ser.events import Change, Event, HopChanged, MicrophoneState, Overrun,
 from edge_ser.recording import Recorder
 from edge_ser.sinks.jsonl import JsonLinesSink
 from edge_ser.sinks.mqtt import QUEUE, Broker, MqttSink
+from edge_ser.sinks.page import PageSink
 from edge_ser.sinks.terminal import TerminalSink, bar
 from edge_ser.sinks.textfile import TextfileSink
 
@@ -299,3 +301,33 @@ def test_saying_goodbye_to_a_broker_that_never_was_ends_the_thread(make_broker: 
     sink.handle(CHANGE)
     sink.close()
     wait_for(lambda: sink._client._thread is None)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["json", "page", "metrics"])
+def test_eight_hours_of_events_stay_nowhere(name: str, tmp_path: Path) -> None:
+    """Half-second windows, a status a second. The allocator takes its share once; a hundred bytes kept of
+    each event would be 9 MB.
+    """
+    with Path("/dev/null").open("w") as nowhere:
+        sink: Any = {
+            "json": lambda: JsonLinesSink(nowhere),
+            "page": lambda: PageSink("127.0.0.1:0", name="long", labels=LABELS, model="m"),
+            "metrics": lambda: TextfileSink(tmp_path / "edge_ser.prom"),
+        }[name]()
+        resident = []
+        for number in range(8 * 7200):
+            at_s = number * 0.5
+            events: list[Event] = [replace(WINDOW, time_s=at_s, start_s=at_s, probability=number % 97 / 97)]
+            if number % 2:
+                events.append(replace(STATUS, time_s=at_s, counters={**COUNTERS, "windows": number}))
+            if number % 8 == 0:
+                events.append(replace(CHANGE, time_s=at_s))
+            for event in events:
+                sink.handle(event)
+            if number % 1200 == 1199:  # ten minutes
+                resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4)
+        sink.close()
+    grown, late = resident[-1] - resident[0], resident[-1] - resident[23]
+    print(f"\n{name}: {grown} KiB in eight hours, {late} of them in the last four")
+    assert grown < 2048
