@@ -86,7 +86,7 @@ def test_a_run_holds_all_that_the_converter_needs(base: Path) -> None:
     assert (run["recipe_name"], run["seed"], run["labels"]) == ("emodb-cnn", 0, LABELS)
     assert run["recipe"]["fit"]["epochs"] == 16
     assert run["frontend"]["n_mfcc"] == 12 and run["frontend"]["preset"] == "librosa"
-    assert run["input"]["frames"] == 59 and run["input"]["features"] == 12
+    assert run["input"]["frames"] == 63 and run["input"]["features"] == 12
     assert len(run["input"]["mean"]) == len(run["input"]["std"]) == 12
     assert run["window"] == {"length_s": 1.0, "hop_s": 0.5, "pad": "audio"}
     assert (run["model"]["kind"], run["model"]["form"]) == ("cnn", "window")
