@@ -184,4 +184,5 @@ def test_classify_names_the_emotion_of_a_recording_end_to_end(side, recordings):
     here = Classifier().classify(RECORDING)
     heard = record["scores"]
     assert max(heard, key=heard.get) == max(here.scores, key=here.scores.get)  # its label may be "uncertain"
-    assert record["scores"] == pytest.approx(here.scores, abs=0.03)  # the runtimes may differ by a step
+    # Runtimes differ by a code of a logit, worth 0.02; on armv7l another resampler has come before.
+    assert record["scores"] == pytest.approx(here.scores, abs=0.06 if side.arch == "armhf" else 0.03)
