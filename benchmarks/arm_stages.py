@@ -155,7 +155,7 @@ def whole_step(engine: Engine, samples: np.ndarray) -> None:
 def live_stages() -> Iterator[Stage]:
     """A hop of the live loop while somebody speaks: half a second in blocks of 20 ms, and one decision."""
     from edge_ser.classifier import Classifier
-    from edge_ser.stream import Stream
+    from edge_ser.live.stream import Stream
 
     stream = Stream(Classifier(), hop_s=HOP_S, vad="energy")
     length = round(HOP_S * stream.rate_hz)

@@ -35,10 +35,10 @@ PARTS = {
     "model file, verified": "from edge_ser.model import Model; model = Model.load(MODEL)",
     "interpreter": "from edge_ser.classifier import Classifier; classifier = Classifier(model)",
     "first window scored": "classifier.engine.window(numpy.zeros(model.window_samples, numpy.float32))",
-    "stream, level gate": "from edge_ser.stream import Stream; Stream(classifier, vad='energy')",
+    "stream, level gate": "from edge_ser.live.stream import Stream; Stream(classifier, vad='energy')",
     "Silero": "from edge_ser.vad import SileroVoice; SileroVoice()(numpy.ones(6 * 512, numpy.float32))",
-    "PyAudio and ALSA": "from edge_ser.devices import portaudio\nwith portaudio(): pass",
-    "live page": "from edge_ser.sinks.page import PageSink; PageSink('0', name='', labels=[], model='')",
+    "PyAudio and ALSA": "from edge_ser.live.devices import portaudio\nwith portaudio(): pass",
+    "live page": "from edge_ser.live.sinks.page import PageSink; PageSink('0', name='', labels=[], model='')",
     "MQTT": "import paho.mqtt.client",
 }
 

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from edge_ser.audio import read_audio
 from edge_ser.classifier import Classifier
+from edge_ser.live.stream import Stream
 from edge_ser.model import MODELS
 from edge_ser.prediction import NO_SPEECH, UNCERTAIN
 from edge_ser.provenance import Machine
-from edge_ser.stream import Stream
 from train.augment.noise import coloured_noise
 from train.corpora import corpora_root
 from train.corpora.listing import audio_files

@@ -14,7 +14,7 @@ from edge_ser.errors import AudioError, ConfigError, DeviceError, EdgeSerError, 
 if TYPE_CHECKING:
     from edge_ser.classifier import Classifier, Prediction
     from edge_ser.frontend import Frontend, FrontendOptions
-    from edge_ser.stream import Stream
+    from edge_ser.live.stream import Stream
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,7 @@ _HOME = {
     "Prediction": "edge_ser.classifier",
     "Frontend": "edge_ser.frontend",
     "FrontendOptions": "edge_ser.frontend",
-    "Stream": "edge_ser.stream",
+    "Stream": "edge_ser.live.stream",
 }
 
 

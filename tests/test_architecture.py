@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,11 @@ FORBIDDEN = {
 }
 
 
+INNER = ("edge_ser.cli", "edge_ser.live")
+
+
 def imported_packages(source: Path) -> set[str]:
-    """Top-level names that a file imports, and edge_ser.cli by its full name."""
+    """Top-level names that a file imports, and the inner rooms of edge_ser by their full names."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
@@ -30,8 +34,7 @@ def imported_packages(source: Path) -> set[str]:
             continue
         for module in modules:
             names.add(module.split(".")[0])
-            if module.startswith("edge_ser.cli"):
-                names.add("edge_ser.cli")
+            names.update(room for room in INNER if f"{module}.".startswith(f"{room}."))
     return names
 
 
@@ -44,6 +47,20 @@ def test_a_room_imports_only_what_it_may_know(room: str) -> None:
         assert not found & FORBIDDEN[room], f"{file.relative_to(ROOT)} imports {found & FORBIDDEN[room]}"
         if "cli" not in file.parts and file.name != "__main__.py":
             assert "edge_ser.cli" not in found, f"{file.relative_to(ROOT)} imports the command line"
+
+
+def test_nothing_on_the_device_but_the_command_line_knows_the_live_side() -> None:
+    names = {"__init__.py"}  # names edge_ser.Stream for type checkers, and imports it when it is asked for
+    files = [file for file in (ROOT / "edge_ser").glob("*.py") if file.name not in names]
+    assert files
+    for file in files:
+        assert "edge_ser.live" not in imported_packages(file), f"{file.name} imports the live side"
+
+
+def test_the_wheel_holds_every_room_of_edge_ser() -> None:
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    rooms = {file.parent.relative_to(ROOT) for file in (ROOT / "edge_ser").rglob("*.py")}
+    assert set(packages) == {".".join(room.parts) for room in rooms}
 
 
 def test_only_the_runtime_adapter_knows_tensorflow_on_the_device() -> None:

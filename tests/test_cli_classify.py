@@ -298,6 +298,6 @@ def test_help_imports_nothing_heavy():
 def test_a_wav_at_the_models_rate_needs_neither_soundfile_nor_soxr(window_model, folder):
     modules = imported_by("classify", "--model", window_model, folder / "low.wav")
     heavy = {"soundfile", "soxr", "scipy", "matplotlib", "tensorflow", "distributed", "importlib.metadata"}
-    heavy |= {"asyncio", "concurrent.futures", "logging", "edge_ser.events", "edge_ser.stream"}
+    heavy |= {"asyncio", "concurrent.futures", "logging", "edge_ser.live.events", "edge_ser.live.stream"}
     assert not modules & heavy
     assert "ai_edge_litert.interpreter" in modules

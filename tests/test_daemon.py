@@ -15,8 +15,8 @@ import pytest
 from live_parts import FileMicrophone, MosquittoBroker, Service, murmur, wait_for
 
 from edge_ser.cli.daemon import add_arguments, read_settings
-from edge_ser.config import ConfigParser
 from edge_ser.errors import ConfigError
+from edge_ser.live.config import ConfigParser
 
 MakeMicrophone = Callable[..., FileMicrophone]
 Start = Callable[..., Service]

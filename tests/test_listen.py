@@ -15,7 +15,7 @@ import pytest
 from live_parts import RATE_HZ, FileMicrophone, murmur
 from small_models import signal
 
-from edge_ser.systemd import RateLimit
+from edge_ser.live.systemd import RateLimit
 
 COMMAND = [sys.executable, "-m", "edge_ser"]
 

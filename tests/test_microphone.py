@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from live_parts import FileMicrophone, murmur, wait_for
 
-from edge_ser.devices import choose, list_devices, portaudio
 from edge_ser.errors import DeviceError
-from edge_ser.microphone import BLOCK_S, DriverStuckError, Microphone
-from edge_ser.sources import Block
+from edge_ser.live.devices import choose, list_devices, portaudio
+from edge_ser.live.microphone import BLOCK_S, DriverStuckError, Microphone
+from edge_ser.live.sources import Block
 
 MakeMicrophone = Callable[..., FileMicrophone]
 
@@ -85,7 +85,7 @@ def test_what_portaudio_says_of_it_is_a_debug_message_not_standard_error(
     make_microphone: MakeMicrophone, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     hardware = make_microphone(murmur(5))
-    caplog.set_level("DEBUG", "edge_ser.native_messages")
+    caplog.set_level("DEBUG", "edge_ser.live.native_messages")
     microphone = Microphone("filemic", 16000)
     read_blocks(microphone, 0.2)
     hardware.switch("unplug", True)
@@ -116,7 +116,7 @@ def test_a_microphone_that_is_absent_at_the_start_is_found_when_it_comes(
 def test_a_device_that_runs_but_gives_nothing_is_noticed_and_opened_again(
     make_microphone: MakeMicrophone, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_ser.microphone.NO_FRAMES_S", 0.7)
+    monkeypatch.setattr("edge_ser.live.microphone.NO_FRAMES_S", 0.7)
     hardware = make_microphone(murmur(5))
     microphone = Microphone("filemic", 16000)
     read_blocks(microphone, 0.2)

@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 from live_parts import MosquittoBroker, wait_for
 
+from edge_ser.bars import bar
 from edge_ser.errors import ConfigError
-from edge_ser.events import Change, Event, HopChanged, MicrophoneState, Overrun, Status, Window
-from edge_ser.recording import Recorder
-from edge_ser.sinks.jsonl import JsonLinesSink
-from edge_ser.sinks.mqtt import QUEUE, Broker, MqttSink
-from edge_ser.sinks.page import PageSink
-from edge_ser.sinks.terminal import TerminalSink, bar
-from edge_ser.sinks.textfile import TextfileSink
+from edge_ser.live.events import Change, Event, HopChanged, MicrophoneState, Overrun, Status, Window
+from edge_ser.live.recording import Recorder
+from edge_ser.live.sinks.jsonl import JsonLinesSink
+from edge_ser.live.sinks.mqtt import QUEUE, Broker, MqttSink
+from edge_ser.live.sinks.page import PageSink
+from edge_ser.live.sinks.terminal import TerminalSink
+from edge_ser.live.sinks.textfile import TextfileSink
 
 LABELS = ["anger", "neutral", "sadness"]
 SCORES = {"anger": 0.7, "neutral": 0.2, "sadness": 0.1}
@@ -124,7 +125,7 @@ def test_a_full_disk_leaves_the_old_metrics_and_no_rest_behind(tmp_path: Path) -
 import pathlib, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_sinks import STATUS
-from edge_ser.sinks.textfile import TextfileSink
+from edge_ser.live.sinks.textfile import TextfileSink
 path = pathlib.Path({str(disk)!r}) / "edge_ser.prom"
 TextfileSink(path).handle(STATUS)
 before = path.read_text()

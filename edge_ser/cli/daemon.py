@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_ser.cli.live import add_live_options, build_listener, start_logging
-from edge_ser.config import ConfigParser, config_arguments
-from edge_ser.listener import Listener
-from edge_ser.sinks import Sink
+from edge_ser.live.config import ConfigParser, config_arguments
+from edge_ser.live.listener import Listener
+from edge_ser.live.sinks import Sink
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         settings = read_settings(args)
         print(f"{getattr(args, 'config', 'the command line')}: right; hop {settings.hop_s:g} s")
         return 0
-    from edge_ser.daemon import Daemon
+    from edge_ser.live.daemon import Daemon
 
     Daemon(lambda: read_settings(args), _build).run()
     return 0
@@ -57,7 +57,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(settings: argparse.Namespace, after_work: Callable[[], None]) -> Listener:
-    from edge_ser.daemon import StatusSink
+    from edge_ser.live.daemon import StatusSink
 
     def status(_labels: list[str], _model: str, _banner: str) -> list[Sink]:
         return [StatusSink()]

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the devices that can record; a ``DeviceError`` where there is none."""
-    from edge_ser.devices import list_devices, portaudio
+    from edge_ser.live.devices import list_devices, portaudio
 
     with portaudio() as audio:
         devices = list_devices(audio, with_rates=True)

@@ -18,10 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Listen until Ctrl-C, SIGTERM or the end of the source."""
-    from edge_ser.daemon import start_again
-    from edge_ser.microphone import DriverStuckError
-    from edge_ser.sinks import Sink
-    from edge_ser.sinks.terminal import TerminalSink
+    from edge_ser.live.daemon import start_again
+    from edge_ser.live.microphone import DriverStuckError
+    from edge_ser.live.sinks import Sink
+    from edge_ser.live.sinks.terminal import TerminalSink
 
     start_logging(args.verbose)
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import edge_ser.cli.one_thread  # noqa: F401
 from edge_ser.cli.quiet import quiet_start
 from edge_ser.errors import ConfigError
-from edge_ser.listener import Listener
-from edge_ser.sinks import Sink
-from edge_ser.sources import PipeSource, Source
-from edge_ser.systemd import JournalFormatter, RateLimit, to_journal
+from edge_ser.live.listener import Listener
+from edge_ser.live.sinks import Sink
+from edge_ser.live.sources import PipeSource, Source
+from edge_ser.live.systemd import JournalFormatter, RateLimit, to_journal
 
 if TYPE_CHECKING:
     from edge_ser.adaptation import Adaptation
@@ -109,7 +109,7 @@ def build_listener(
     command.
     """
     from edge_ser.classifier import Classifier
-    from edge_ser.stream import Stream
+    from edge_ser.live.stream import Stream
 
     if args.heartbeat_s < 1:
         raise ConfigError(f"--heartbeat-s {args.heartbeat_s:g}: 1 s or more")
@@ -129,7 +129,7 @@ def build_listener(
     source = open_source(args, stream.rate_hz, 2 * stream.window_s)
     recorder = None
     if args.record:
-        from edge_ser.recording import Recorder
+        from edge_ser.live.recording import Recorder
 
         recorder = Recorder(args.record, stream.rate_hz, args.record_max_mb)
     banner = recorder.banner if recorder else ""
@@ -157,13 +157,13 @@ def open_source(args: argparse.Namespace, rate_hz: int, ring_s: float, paced: bo
         return PipeSource(sys.stdin.buffer, args.rate, rate_hz)
     if args.source:
         from edge_ser.audio import AudioReader
-        from edge_ser.sources import FileSource
+        from edge_ser.live.sources import FileSource
 
         return FileSource(
             AudioReader(args.source, rate_hz), rate_hz, name=Path(args.source).name, paced=paced
         )
-    from edge_ser.devices import require_pyaudio
-    from edge_ser.microphone import Microphone
+    from edge_ser.live.devices import require_pyaudio
+    from edge_ser.live.microphone import Microphone
 
     require_pyaudio()
     return Microphone(args.device, rate_hz, ring_s)
@@ -174,22 +174,22 @@ def _sinks(args: argparse.Namespace, classifier: Classifier, banner: str) -> lis
 
     sinks: list[Sink] = []
     if args.json or args.json_windows:
-        from edge_ser.sinks.jsonl import JsonLinesSink
+        from edge_ser.live.sinks.jsonl import JsonLinesSink
 
         sinks.append(JsonLinesSink(windows=args.json_windows))
     if args.metrics_file:
-        from edge_ser.sinks.textfile import TextfileSink
+        from edge_ser.live.sinks.textfile import TextfileSink
 
         sinks.append(TextfileSink(args.metrics_file))
     if args.http:
-        from edge_ser.sinks.page import PageSink
+        from edge_ser.live.sinks.page import PageSink
 
         page = PageSink(
             args.http, name=args.name, labels=classifier.labels, model=classifier.model.name, banner=banner
         )
         sinks.append(page)
     if args.mqtt_host:
-        from edge_ser.sinks.mqtt import Broker, MqttSink
+        from edge_ser.live.sinks.mqtt import Broker, MqttSink
 
         port = args.mqtt_port or (8883 if args.mqtt_tls else 1883)
         broker = Broker(

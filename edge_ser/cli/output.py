@@ -58,7 +58,7 @@ class TextWriter:
             return str(said.label)
         text = f"{said.label:9} {said.probability:6.1%}"
         if self._bars:
-            from edge_ser.sinks.terminal import bar
+            from edge_ser.bars import bar
 
             text += "  " + bar(said.probability, width)
         others = ranked[: self._top] if said.label == UNCERTAIN else ranked[1 : self._top]
@@ -71,9 +71,9 @@ class TextWriter:
     def _paint(self, text: str, label: str) -> str:
         if not self._colour:
             return text
-        from edge_ser.sinks.terminal import COLOURS
+        from edge_ser.bars import paint
 
-        return f"\x1b[38;5;{COLOURS.get(label, 250)}m{text}\x1b[39m"
+        return paint(label, text)
 
 
 class JsonWriter:

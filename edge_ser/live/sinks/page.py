@@ -21,7 +21,7 @@ from importlib import resources
 from typing import Any, ClassVar
 
 from edge_ser.errors import ConfigError
-from edge_ser.events import Event, Status, Window
+from edge_ser.live.events import Event, Status, Window
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._events()
         elif self.path in FILES:
             name, kind = FILES[self.path]
-            self._answer(200, resources.files("edge_ser.sinks").joinpath(name).read_bytes(), kind)
+            self._answer(200, resources.files("edge_ser.live.sinks").joinpath(name).read_bytes(), kind)
         else:
             self._answer(404, b"Not here.\n", "text/plain")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ser.events import NO_SPEECH, UNCERTAIN
+from edge_ser.live.events import NO_SPEECH, UNCERTAIN
 
 HOLD = 2  # windows in a row that must agree before a label is replaced
 

@@ -1,5 +1,5 @@
 """Where live audio comes from: a pipe, or a file played in real time. The microphone is in
-edge_ser.microphone.
+edge_ser.live.microphone.
 
 A source gives blocks of mono float32 at the model's rate. ``read`` waits at most ``timeout_s`` and then
 says None, so whoever reads can look after other things; ``finished`` turns true when nothing will ever come

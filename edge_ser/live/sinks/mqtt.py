@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_ser.errors import ConfigError
-from edge_ser.events import (
+from edge_ser.live.events import (
     MICROPHONE_STATES,
     NO_SPEECH,
     UNCERTAIN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge_ser.events import Event
+from edge_ser.live.events import Event
 
 
 class Sink(Protocol):

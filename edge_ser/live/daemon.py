@@ -12,10 +12,10 @@ from types import FrameType
 from typing import Generic, TypeVar
 
 from edge_ser.errors import EdgeSerError
-from edge_ser.events import Change, Event, HopChanged, MicrophoneState
-from edge_ser.listener import Listener
-from edge_ser.microphone import DriverStuckError
-from edge_ser.systemd import Watchdog, notify
+from edge_ser.live.events import Change, Event, HopChanged, MicrophoneState
+from edge_ser.live.listener import Listener
+from edge_ser.live.microphone import DriverStuckError
+from edge_ser.live.systemd import Watchdog, notify
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_ser import native_messages
 from edge_ser.errors import DeviceError
+from edge_ser.live import native_messages
 
 RATES_HZ = (16000, 48000, 44100, 32000, 24000, 22050, 96000, 8000)
 ALSA_ALIAS = "edge_ser_capture"

@@ -12,31 +12,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TextIO
 
-from edge_ser.events import (
-    NO_SPEECH,
-    UNCERTAIN,
-    Change,
-    Event,
-    HopChanged,
-    MicrophoneState,
-    Overrun,
-    Window,
-)
+from edge_ser.bars import bar, paint
+from edge_ser.live.events import Change, Event, HopChanged, MicrophoneState, Overrun, Window
 
-COLOURS = {  # of the 256-colour palette; the live page uses the same hues
-    "anger": 203,
-    "happiness": 220,
-    "surprise": 213,
-    "fear": 141,
-    "sadness": 75,
-    "disgust": 113,
-    "boredom": 73,
-    "calm": 80,
-    "neutral": 250,
-    UNCERTAIN: 245,
-    NO_SPEECH: 240,
-}
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = " ▁▂▃▄▅▆▇█"
 _LOG_LINES = 5
 
@@ -130,13 +108,7 @@ class TerminalSink:
         self._lines_up = len(lines)
 
     def _paint(self, label: str, text: str) -> str:
-        return f"\x1b[38;5;{COLOURS.get(label, 250)}m{text}\x1b[39m" if self._live else text
-
-
-def bar(share: float, width: int) -> str:
-    """A bar of ``share`` (0 to 1) of ``width`` columns, to an eighth of a column."""
-    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
-    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()).ljust(width)
+        return paint(label, text) if self._live else text
 
 
 def level_glyph(level_db: float) -> str:

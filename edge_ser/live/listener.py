@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ser.errors import EdgeSerError
-from edge_ser.events import Change, Event, MicrophoneState, Overrun, Status
-from edge_ser.sinks import Sink
-from edge_ser.sources import Block, Source
-from edge_ser.stream import Stream
+from edge_ser.live.events import Change, Event, MicrophoneState, Overrun, Status
+from edge_ser.live.sinks import Sink
+from edge_ser.live.sources import Block, Source
+from edge_ser.live.stream import Stream
 
 log = logging.getLogger(__name__)
 

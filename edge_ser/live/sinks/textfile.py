@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_ser.events import MICROPHONE_STATES, Event, Status
+from edge_ser.live.events import MICROPHONE_STATES, Event, Status
 
 _HELP = {
     "uptime_s": ("uptime_seconds", "gauge", "Seconds since the start."),

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ser import native_messages
-from edge_ser.devices import Device, accepts, choose, list_devices, open_portaudio
 from edge_ser.errors import DeviceError
+from edge_ser.live import native_messages
+from edge_ser.live.devices import Device, accepts, choose, list_devices, open_portaudio
+from edge_ser.live.sources import Block, pcm16_to_float
 from edge_ser.resample import Resampler
-from edge_ser.sources import Block, pcm16_to_float
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ser.decision import Decision
 from edge_ser.errors import ConfigError
-from edge_ser.events import Change, Event, HopChanged, Window
-from edge_ser.scoring import make_scorer
+from edge_ser.live.decision import Decision
+from edge_ser.live.events import Change, Event, HopChanged, Window
+from edge_ser.live.scoring import make_scorer
 from edge_ser.vad import LOWEST_DB, SPAN, Span, SpeechDetector, Talk, voice_detector
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from typing import IO
 
-from edge_ser.events import Event, Window
+from edge_ser.live.events import Event, Window
 
 
 class JsonLinesSink:
