@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convert.confidence import calibration_of
 from convert.measured import measured_section
 from convert.tables import interval, percent, robustness_section, strangers_section, table
 
@@ -20,8 +21,9 @@ def write_card(record: Mapping[str, Any]) -> str:
     parts += [_use(record), _facts(record)]
     if "uar" in evaluation:
         parts.append(_figures(record))
-    if "calibration" in evaluation:
-        parts.append(_confidence(evaluation["calibration"]))
+    calibration = calibration_of(evaluation)
+    if calibration:
+        parts.append(_confidence(calibration))
     if parity:
         checks = [evaluation[key] for key in ("folds_parity", "parity") if key in evaluation]
         parts.append("## Float against int8\n\n" + "\n\n".join(map(_parity, checks)))
@@ -138,15 +140,15 @@ def _both(entry: Mapping[str, Any]) -> list[str]:
 
 
 def _confidence(calibration: Mapping[str, Any]) -> str:
+    group = calibration.get("apart", "speaker")
     text = (
         f"## Confidence\n\nLogits are divided by {calibration['temperature']:g} before the softmax; below "
         f'{percent(calibration["abstain_below"])} the answer is "uncertain": fewer than half of the '
-        f"answers down "
-        "there are right. Both come from speakers that the predicting model had not heard. "
+        f"answers down there are right. Both come from {group}s that the predicting model had not heard. "
     )
     if "ece_after" in calibration:
         text += (
-            "Fitted on all but one speaker and measured on that one: expected calibration error "
+            f"Fitted on all but one {group} and measured on that one: expected calibration error "
             f"{calibration['ece_before']:.3f} → {calibration['ece_after']:.3f}; "
             f"{percent(calibration['answered'])} answered, {percent(calibration['accuracy_of_answers'])} "
             f"of the "

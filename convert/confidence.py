@@ -7,6 +7,7 @@ apart speaker by speaker.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,16 @@ from train.metrics import expected_calibration_error
 LOWEST, HIGHEST = 0.25, 8.0
 MAX_ABSTAINED = 0.2
 MIN_BELOW = 10  # utterances, below which nothing is concluded
+
+
+def calibration_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The calibration that a model gets: by strangers where they were heard, else by a cross-validation.
+
+    A device hears people and rooms that no training corpus holds, and there a network is surer than it
+    should be.
+    """
+    of_strangers = evaluation.get("strangers", {}).get("calibration")
+    return dict(of_strangers or evaluation.get("calibration", {}))
 
 
 def fit_temperature(logits: Float, owners: Labels, true: Labels) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.compiler import Compiled, Options
+from convert.confidence import calibration_of
 from convert.data import Source
 from convert.reference import reference
 from convert.run import Run
@@ -48,7 +49,7 @@ def build_record(
     licenses = sorted({str(entry["license"]) for entry in corpora})
     frontend = run.record["frontend"]
     hop_s = compiled.frames * frontend["hop_ms"] / 1000
-    calibration = evaluation.get("calibration", {})
+    calibration = calibration_of(evaluation)
     return {
         "name": name,
         "description": recipe.get("description", ""),

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.confidence import cross_fitted, fit_temperature, fit_threshold
 from convert.cross import INT8, hear
 from convert.parity import utterance_scores
 from convert.pipeline import Settings, convert, model_bytes
@@ -58,7 +59,15 @@ def measure_strangers(
         said["float"] = utterance_scores(conversion.logits.floats, conversion.inputs.owners).argmax(axis=1)
         true = true_labels(labels, run.held_out)
         heard[corpora[0]].append(
-            {"said": said, "true": true, "utterances": run.held_out, "seed": run.record["seed"], "run": run}
+            {
+                "said": said,
+                "true": true,
+                "utterances": run.held_out,
+                "seed": run.record["seed"],
+                "run": run,
+                "logits": conversion.logits.ints,
+                "owners": conversion.inputs.owners,
+            }
         )
         n = len(labels)
         figures = ", ".join(f"{case} {100 * uar(confusion(true, said[case], n)):.1f}" for case in said)
@@ -154,7 +163,34 @@ def _table(heard: dict[str, list[dict[str, Any]]], labels: Sequence[str]) -> dic
         }
         for case, drawn in draws.items()
     }
-    return {"labels": list(labels), "enrolled_s": ENROL_S, "rows": rows, "mean": mean}
+    return {
+        "labels": list(labels),
+        "enrolled_s": ENROL_S,
+        "rows": rows,
+        "mean": mean,
+        "calibration": _calibration(heard),
+    }
+
+
+def _calibration(heard: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Temperature and threshold fitted on strangers, and what they give on a corpus that had no part in
+    them.
+    """
+    runs = [(corpus, each) for corpus, every in sorted(heard.items()) for each in every]
+    logits = np.concatenate([each["logits"] for _, each in runs])
+    true = np.concatenate([each["true"] for _, each in runs])
+    starts = np.cumsum([0, *(len(each["true"]) for _, each in runs)])
+    owners = np.concatenate(
+        [each["owners"] + start for (_, each), start in zip(runs, starts, strict=False)]
+    ).astype(np.int64)
+    corpora = [corpus for corpus, each in runs for _ in each["true"]]
+    temperature = fit_temperature(logits, owners, true)
+    return {
+        "temperature": temperature,
+        "abstain_below": fit_threshold(utterance_scores(logits, owners, temperature), true),
+        "apart": "corpus",
+        **cross_fitted(logits, owners, true, corpora),
+    }
 
 
 def swallowers(

@@ -27,6 +27,7 @@ TINY = [
     "model.options={stem = 2, widths = [4, 6], pools = [[2, 2], [2, 2]], head = 8, dropout = 0.1}",
     "fit.epochs=3",
     "fit.batch_size=8",
+    "fit.renderings=2",
     "optimizer.ema_momentum=0.5",
 ]
 

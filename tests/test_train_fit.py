@@ -234,6 +234,23 @@ def test_statistics_are_of_the_training_data_as_the_network_sees_them(corpus: Pa
     assert isinstance(normalise, Normalisation)
 
 
+def test_renderings_differ_and_are_the_same_for_every_seed(corpus: Path, own_cache: Path) -> None:
+    recipe = load_recipe("emodb-cnn", [*TINY, "fit.renderings=3", "augment.noise.probability=1.0"])
+    utterances = select(recipe.data, corpus).utterances[:2]
+    first = TrainingSet(recipe, Extractor(recipe, corpus, own_cache), utterances, 0).features
+    entries = {path: path.stat().st_mtime_ns for path in own_cache.rglob("*.npy")}
+    second = TrainingSet(recipe, Extractor(recipe, corpus, own_cache), utterances, 1).features
+    assert entries == {path: path.stat().st_mtime_ns for path in own_cache.rglob("*.npy")}
+    assert [len(each) for each in first] == [3, 3]
+    for kept, again in zip(first, second, strict=True):
+        for one, other in zip(kept, again, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert len({each.tobytes() for each in kept}) == 3
+    louder = load_recipe("emodb-cnn", [*TINY, "fit.renderings=3", "augment.noise.max_snr_db=6.0"])
+    third = TrainingSet(louder, Extractor(louder, corpus, own_cache), utterances, 0).features
+    assert not np.array_equal(first[0][0], third[0][0])
+
+
 def training_set(corpus: Path, name: str, *overrides: str) -> TrainingSet:
     recipe = load_recipe(name, ["data.labels=['anger', 'neutral', 'sadness']", *overrides])
     return TrainingSet(recipe, Extractor(recipe, corpus, None), sides(recipe, corpus)[0], 0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from train.arrays import Features, Labels
 from train.augment import build_augment
+from train.augment.speaker import Voices
 from train.features import Extractor
 from train.recipe import Recipe
 from train.targets import Targets
@@ -70,14 +71,38 @@ class TrainingSet:
         self.targets = Targets(recipe, utterances)
         augmentations = build_augment(recipe.augment)
         self.of_waveform = [each for each in augmentations if each.domain == "waveform"]
+        self.of_speaker = [each for each in augmentations if each.domain == "speaker"]
         self.of_frames = [each for each in augmentations if each.domain == "frames"]
         self.of_features = [each for each in augmentations if each.domain == "features"]
         self.offsets = [each for each in augmentations if each.domain == "offset"]
         self.silence = extractor.silence() if recipe.input.cut == "window" else None
-        self.samples = [extractor.samples(each) for each in utterances] if self.of_waveform else []
-        self.features = [] if self.of_waveform else [extractor.cached(each, "frames") for each in utterances]
+        anew = self.of_waveform and not recipe.fit.renderings
+        self.samples = [extractor.samples(each) for each in utterances] if anew else []
+        self.features = [] if anew else [self._renderings(each) for each in utterances]
+        self.voices = self._voices() if self.of_speaker else None
         self.silent = self._silent_segments() if recipe.input.silence == "class" else []
         self.units = self._units()
+
+    def _renderings(self, utterance: Utterance) -> list[Features]:
+        """The utterance's features as recorded, or in each of the recipe's renderings.
+
+        What a rendering is depends on the recording and its number alone, so all folds and seeds share them.
+        """
+        if not self.of_waveform:
+            return [self.extractor.cached(utterance, "frames")]
+        count = self.recipe.fit.renderings
+        return [self.extractor.rendered(utterance, self.of_waveform, index) for index in range(count)]
+
+    def _voices(self) -> Voices:
+        frames = [self.extractor.cached(each, "frames") for each in self.utterances]
+        return Voices(self.utterances, [each[: self._heard(each)] for each in frames])
+
+    def _heard(self, features: Features) -> int:
+        """How many frames there are before the padding."""
+        if self.silence is None:
+            return len(features)
+        sound = np.flatnonzero((features != self.silence).any(axis=1))
+        return int(sound[-1]) + 1 if len(sound) else len(features)
 
     def _silent_segments(self) -> list[NDArray[np.bool_]]:
         return [silent_segments(self.extractor, self.extractor.samples(each)) for each in self.utterances]
@@ -138,13 +163,20 @@ class TrainingSet:
         return features
 
     def _features(self, index: int, rng: np.random.Generator) -> Features:
-        if self.of_waveform:
+        if self.samples:
             samples = self.samples[index]
             for augmentation in self.of_waveform:
                 samples = augmentation.apply(samples, self.extractor.rate_hz, rng)
             features = self.extractor.compute(np.ascontiguousarray(samples))
         else:
-            features = self.features[index]
+            renderings = self.features[index]
+            features = renderings[int(rng.integers(len(renderings))) if len(renderings) > 1 else 0]
+        for augmentation in self.of_speaker:
+            assert self.voices is not None
+            offset = self.voices.offset(index, augmentation, rng)
+            if offset is not None:
+                features = features.copy()
+                features[: self._heard(features)] -= offset
         for augmentation in self.of_frames:
             features = augmentation.apply(features, rng)
         return features

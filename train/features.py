@@ -13,6 +13,8 @@ import importlib.metadata
 import json
 import os
 import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from edge_ser import audio, conditioner, pcm, wav
 from edge_ser.frontend import Frontend
 from train.arrays import Features, Samples
 from train.audio import read_audio
+from train.augment import noise, waveform
 from train.recipe import Input, Recipe, frontend_options
 from train.utterance import Utterance
 from train.vad import speech_only
@@ -42,6 +45,13 @@ def frontend_digest() -> str:
     for library in ("soundfile", "soxr"):
         digest.update(importlib.metadata.version(library).encode())
     return digest.hexdigest()
+
+
+@functools.cache
+def augmentation_digest() -> str:
+    """Digest of the code that changes waveforms."""
+    sources = [Path(str(module.__file__)) for module in (noise, waveform)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 class Extractor:
@@ -130,11 +140,32 @@ class Extractor:
             store(path, found)
         return found
 
-    def _entry(self, utterance: Utterance, what: str, delay_samples: int) -> Path | None:
+    def rendered(self, utterance: Utterance, augmentations: Sequence[Any], index: int) -> NDArray[np.float32]:
+        """``compute`` of a recording after waveform ``augmentations``, drawn for it and ``index`` alone.
+
+        Cached unless an augmentation draws from recordings, whose contents the cache does not know.
+        """
+        about = {"rendering": index, "by": repr(augmentations), "code": augmentation_digest()}
+        known = not any(getattr(each, "folder", "") for each in augmentations)
+        path = self._entry(utterance, "frames", 0, about) if known else None
+        if path is not None and path.is_file():
+            return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+        samples = self.samples(utterance)
+        rng = np.random.default_rng([zlib.crc32(utterance.path.encode()), index])
+        for augmentation in augmentations:
+            samples = augmentation.apply(samples, self.rate_hz, rng)
+        found = self.compute(np.ascontiguousarray(samples))
+        if path is not None:
+            store(path, found)
+        return found
+
+    def _entry(
+        self, utterance: Utterance, what: str, delay_samples: int, about: Mapping[str, Any] | None = None
+    ) -> Path | None:
         if self.cache is None:
             return None
         recording = hashlib.sha256((self.root / utterance.path).read_bytes()).hexdigest()
-        cut: dict[str, Any] = {"what": what, "delay": delay_samples, **vars(self.input)}
+        cut: dict[str, Any] = {"what": what, "delay": delay_samples, **(about or {}), **vars(self.input)}
         key = json.dumps([recording, self.options.as_dict(), cut, frontend_digest()], sort_keys=True)
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.cache / name[:2] / f"{name}.npy"

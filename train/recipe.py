@@ -92,6 +92,7 @@ class Fit:
     corpus_weights: Literal["none", "equal"] = "none"
     mixup: float = 0.0  # alpha of the beta distribution; 0 = off
     bucket: bool = False  # batches of utterances of like length
+    renderings: int = 0  # fixed ones of each recording by the waveform augmentations; 0: anew every epoch
     test_time_shifts: int = 0  # further copies of each test window, shifted in time, averaged with it
 
 

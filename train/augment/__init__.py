@@ -3,6 +3,7 @@
 An augmentation is a frozen dataclass of its options with ``domain`` saying what it works on:
 
 - ``waveform``: ``apply(samples, rate_hz, rng)`` on float32 samples, before the front end;
+- ``speaker``: moves an utterance by what ``Voices`` knows of its speaker;
 - ``frames``: ``apply(features, rng)`` on an utterance's float32 [frames, features] out of the front end;
 - ``features``: ``apply(features, rng)`` on standardised float32 [frames, features], 0 is the training mean;
 - ``offset``: ``draw(rng)`` gives how many frames a training window is moved.
@@ -21,15 +22,19 @@ from train.augment.cepstra import Level, Tempo, VocalTract
 from train.augment.features import CepstralBias, FrequencyMask, LevelJitter, TimeMask
 from train.augment.noise import Noise, Room
 from train.augment.offset import TimeShift
-from train.augment.waveform import Gain, Pitch, Speed
+from train.augment.speaker import SpeakerMean
+from train.augment.waveform import Band, Excerpt, Gain, Pitch, Speed
 from train.naming import nearest
 
 AUGMENTATIONS: dict[str, type[Any]] = {
+    "excerpt": Excerpt,
     "gain": Gain,
     "noise": Noise,
     "room": Room,
+    "band": Band,
     "speed": Speed,
     "pitch": Pitch,
+    "speaker_mean": SpeakerMean,
     "vocal_tract": VocalTract,
     "tempo": Tempo,
     "level": Level,

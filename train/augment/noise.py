@@ -13,6 +13,7 @@ from scipy.signal import fftconvolve
 from edge_ser.errors import ConfigError
 from train.arrays import Samples
 from train.audio import read_audio
+from train.augment.waveform import at_level_of
 from train.corpora import corpora_root
 from train.corpora.listing import audio_files
 
@@ -52,13 +53,16 @@ class Room:
     """Convolve with the impulse response of a room and keep the level.
 
     ``folder``: responses below ``$EDGE_SER_CORPORA``; "" draws noise that decays by 60 dB within a uniform
-    ``min_rt60_s`` to ``max_rt60_s`` behind a direct sound (Polack's model of a diffuse room).
+    ``min_rt60_s`` to ``max_rt60_s`` behind a direct sound (Polack's model of a diffuse room), ``min_tail`` to
+    ``max_tail`` times as strong as that: 0.3 is 10 dB below it, 3 is somebody far from the microphone.
     """
 
     domain: ClassVar[str] = "waveform"
     probability: float = 0.3
     min_rt60_s: float = 0.1
     max_rt60_s: float = 0.6
+    min_tail: float = 0.3
+    max_tail: float = 1.0
     folder: str = ""
 
     def apply(self, samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
@@ -68,10 +72,9 @@ class Room:
             responses = _recordings(corpora_root() / self.folder, rate_hz)
             response = responses[int(rng.integers(len(responses)))]
         else:
-            response = diffuse_room(rng.uniform(self.min_rt60_s, self.max_rt60_s), rate_hz, rng)
-        wet = fftconvolve(samples, response)[: len(samples)]
-        before, after = np.sqrt(np.mean(samples**2)), np.sqrt(np.mean(wet**2))
-        return np.asarray(np.clip(wet * (before / max(after, 1e-9)), -1.0, 1.0), dtype=np.float32)
+            rt60_s = rng.uniform(self.min_rt60_s, self.max_rt60_s)
+            response = diffuse_room(rt60_s, rate_hz, rng, self.min_tail, self.max_tail)
+        return at_level_of(samples, fftconvolve(samples, response)[: len(samples)])
 
 
 def mixed(samples: Samples, noise: Samples, snr_db: float) -> Samples:
@@ -94,11 +97,17 @@ def coloured_noise(n_samples: int, rng: np.random.Generator) -> Samples:
     return np.asarray(shaped / np.std(shaped), dtype=np.float32)
 
 
-def diffuse_room(rt60_s: float, rate_hz: int, rng: np.random.Generator) -> Samples:
-    """An impulse response: direct sound, then Gaussian noise that has fallen by 60 dB after ``rt60_s``."""
+def diffuse_room(
+    rt60_s: float, rate_hz: int, rng: np.random.Generator, min_tail: float = 0.3, max_tail: float = 1.0
+) -> Samples:
+    """An impulse response: direct sound, then Gaussian noise that has fallen by 60 dB after ``rt60_s``.
+
+    The noise is a uniform ``min_tail`` to ``max_tail`` times as strong (root of its energy) as the direct
+    sound.
+    """
     times_s = np.arange(int(rt60_s * rate_hz)) / rate_hz
     tail = rng.standard_normal(len(times_s)) * 10.0 ** (-3.0 * times_s / rt60_s)
-    tail *= rng.uniform(0.3, 1.0) / np.sqrt(np.sum(tail**2))
+    tail *= rng.uniform(min_tail, max_tail) / np.sqrt(np.sum(tail**2))
     tail[0] = 1.0
     return np.asarray(tail, dtype=np.float32)
 

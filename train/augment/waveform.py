@@ -1,4 +1,4 @@
-"""Augmentations of the waveform that need no other recording: level, speed and pitch."""
+"""Augmentations of the waveform that need no other recording: level, length, band, speed and pitch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import soxr
+from scipy.signal import butter, sosfilt
 
 from train.arrays import Samples
 
@@ -24,6 +25,54 @@ class Gain:
     def apply(self, samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
         factor = 10.0 ** (rng.uniform(self.min_db, self.max_db) / 20.0)
         return np.asarray(np.clip(samples * np.float32(factor), -1.0, 1.0), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Keep a stretch of a uniform length from ``min_s`` to all of it, as when somebody says less."""
+
+    domain: ClassVar[str] = "waveform"
+    probability: float = 0.1
+    min_s: float = 1.0
+
+    def apply(self, samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
+        shortest = round(self.min_s * rate_hz)
+        if rng.random() >= self.probability or len(samples) <= shortest:
+            return samples
+        length = int(rng.integers(shortest, len(samples) + 1))
+        start = int(rng.integers(len(samples) - length + 1))
+        return samples[start : start + length]
+
+
+@dataclass(frozen=True)
+class Band:
+    """Leave a band of frequencies only, as telephones, small loudspeakers and low sampling rates do.
+
+    The lower edge is log-uniform in ``min_low_hz`` to ``max_low_hz``, the upper one in ``min_high_hz`` to
+    ``max_high_hz``; beyond each the level falls by 12 to 96 dB an octave (Butterworth). A third of the bands
+    have no lower edge, another third no upper one. The level of the whole stays.
+    """
+
+    domain: ClassVar[str] = "waveform"
+    probability: float = 0.25
+    min_low_hz: float = 80.0
+    max_low_hz: float = 700.0
+    min_high_hz: float = 2500.0
+    max_high_hz: float = 7000.0
+
+    def apply(self, samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
+        if rng.random() >= self.probability:
+            return samples
+        kind = int(rng.integers(3))
+        low_hz = np.exp(rng.uniform(np.log(self.min_low_hz), np.log(self.max_low_hz)))
+        high_hz = np.exp(rng.uniform(np.log(self.min_high_hz), np.log(self.max_high_hz)))
+        orders = rng.integers(1, 9, 2) * 2
+        passed = samples
+        if kind != 0:
+            passed = sosfilt(butter(orders[0], low_hz, "highpass", fs=rate_hz, output="sos"), passed)
+        if kind != 1:
+            passed = sosfilt(butter(orders[1], high_hz, "lowpass", fs=rate_hz, output="sos"), passed)
+        return at_level_of(samples, passed)
 
 
 @dataclass(frozen=True)
@@ -56,6 +105,12 @@ class Pitch:
             return samples
         factor = 2.0 ** (rng.uniform(-self.max_semitones, self.max_semitones) / 12.0)
         return stretched(resampled(samples, factor), len(samples), rate_hz)
+
+
+def at_level_of(samples: Samples, changed: Samples) -> Samples:
+    """``changed`` with the root mean square of ``samples``, clipped to full scale."""
+    before, after = np.sqrt(np.mean(samples**2)), np.sqrt(np.mean(changed**2))
+    return np.asarray(np.clip(changed * (before / max(after, 1e-9)), -1.0, 1.0), dtype=np.float32)
 
 
 def resampled(samples: Samples, factor: float) -> Samples:
