@@ -3,8 +3,8 @@ the product's own chain: as they are, and adapted to the stranger.
 
 Adapted means statistics of up to half a minute of the same speaker's audio, whatever was felt in it, and none
 of it among the test recordings: every speaker's recordings are dealt into two halves, and each half is heard
-with what was learnt from the other. ``profile`` is what edge-ser enroll does with that audio, ``adapt`` what
---adapt has made of it by then.
+with what was learnt from the other. ``profile`` is what edge-ser enroll --any-mood does with that audio,
+``adapt`` what --adapt has made of it by then.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def corrections(model: Model, enrolled: Sequence[Samples]) -> dict[str, NDArray[
     frontend = Frontend(model.frontend)
     frames = np.concatenate([frontend.process(each) for each in enrolled])
     seconds = sum(map(len, enrolled)) / model.rate_hz
-    profile = Profile(model.frontend.as_dict(), frames.mean(axis=0, dtype=np.float64), seconds)
+    profile = Profile(model.frontend.as_dict(), frames.mean(axis=0, dtype=np.float64), seconds, any_mood=True)
     follow = Adaptation(model)
     for each in enrolled:
         follow.hear(each)

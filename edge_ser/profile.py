@@ -22,11 +22,16 @@ MIN_SPEECH_S = 10.0
 
 @dataclass(frozen=True)
 class Profile:
-    """``mean`` of each feature over ``speech_s`` seconds of speech, by the front end with these options."""
+    """``mean`` of each feature over ``speech_s`` seconds of speech, by the front end with these options.
+
+    ``any_mood``: it was talk as it came rather than plain reading, so all speech of the training voices is
+    what it is compared with.
+    """
 
     frontend: dict[str, Any]
     mean: NDArray[np.float64]
     speech_s: float
+    any_mood: bool = False
 
     def save(self, path: Path) -> None:
         """Write JSON; ``ConfigError`` where that is not possible."""
@@ -34,6 +39,7 @@ class Profile:
             "v": 1,
             "type": "profile",
             "speech_s": round(self.speech_s, 2),
+            "any_mood": self.any_mood,
             "mean": [round(float(value), 5) for value in self.mean],
             "frontend": self.frontend,
         }
@@ -56,7 +62,8 @@ class Profile:
             )
             if not whole:
                 raise ValueError("other contents")
-            return cls(dict(record["frontend"]), mean, float(record["speech_s"]))
+            any_mood = bool(record.get("any_mood", False))
+            return cls(dict(record["frontend"]), mean, float(record["speech_s"]), any_mood)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}; make it with edge-ser enroll") from error
         except (ValueError, KeyError, TypeError) as error:
@@ -65,8 +72,8 @@ class Profile:
             ) from error
 
     def offset(self, frontend: Mapping[str, Any], reference: Mapping[str, Any]) -> NDArray[np.float64]:
-        """Distance of this mean from the training voices', who are asked for plain speech where the model
-        has it.
+        """Distance of this mean from the training voices': from their plain speech, where the model has it
+        and this is plain speech too.
         """
         if dict(frontend) != self.frontend:
             differing = [key for key, value in frontend.items() if self.frontend.get(key) != value]
@@ -77,6 +84,7 @@ class Profile:
             raise ConfigError(
                 f"the profile has {len(self.mean)} features, the model {len(reference['speech'])}"
             )
-        kind = reference.get("neutral", reference["speech"])
-        distance: NDArray[np.float64] = self.mean - np.asarray(kind, np.float64)
+        plain = "neutral" in reference and not self.any_mood
+        compared = reference["neutral" if plain else "speech"]
+        distance: NDArray[np.float64] = self.mean - np.asarray(compared, np.float64)
         return distance

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,9 @@ def test_a_profile_moves_the_mean_of_the_low_cepstra_to_that_of_the_training_voi
     assert profile.mean[1:6] - shift[1:6] == pytest.approx(neutral[1:6], abs=1e-3)
     assert shift[0] == 0  # the level
     assert not shift[6:].any()  # the pitch
+    shift = Adaptation(model, replace(profile, any_mood=True)).shift()
+    speech = np.array(model.record["reference"]["speech"])
+    assert profile.mean[1:6] - shift[1:6] == pytest.approx(speech[1:6], abs=1e-3)
 
 
 def test_the_offset_is_followed_slowly_and_what_is_long_ago_fades(model: Model, sound: Sound) -> None:
@@ -122,12 +126,13 @@ def test_enrolling_keeps_statistics_only_and_classifying_takes_them(model: Model
     path = tmp_path / "me.json"
     command = [sys.executable, "-m", "edge_ser"]
     made = subprocess.run(
-        [*command, "enroll", path, tmp_path / "voice.wav", "--vad", "energy", "--seconds", "20"],
+        [*command, "enroll", path, tmp_path / "voice.wav", "--any-mood", "--vad=energy", "--seconds=20"],
         capture_output=True, text=True,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     record = json.loads(path.read_text())
-    assert set(record) == {"v", "type", "speech_s", "mean", "frontend"}
+    assert set(record) == {"v", "type", "speech_s", "any_mood", "mean", "frontend"}
+    assert record["any_mood"] is True
     assert len(record["mean"]) == model.n_features
     assert 20 <= record["speech_s"] < 21
     told = subprocess.run(

@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source", nargs="?", metavar="SOURCE", help='instead of a microphone: a recording, or "-"'
     )
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of speech (30)")
+    parser.add_argument(
+        "--any-mood", action="store_true", help="it is talk as it comes, happy or angry, not plain reading"
+    )
     add_source_options(parser)
 
 
@@ -37,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     frontend = Frontend(model.frontend)
     detector = SpeechDetector(model.rate_hz, voice_detector(args.vad, model.rate_hz))
     source = open_source(args, model.rate_hz, ring_s=6.0, paced=False)
-    print("Read something aloud in your usual voice, from where you usually are.", file=sys.stderr)
+    what = "Talk as you do" if args.any_mood else "Read something aloud in your usual voice"
+    print(f"{what}, from where you usually are.", file=sys.stderr)
     total, frames, speech_s = np.zeros(frontend.n_features), 0, 0.0
     rest = np.zeros(0, np.float32)
     try:
@@ -63,6 +67,6 @@ def run(args: argparse.Namespace) -> int:
         raise AudioError(
             f"{source.name}: only {speech_s:.0f} s of speech, {MIN_SPEECH_S:.0f} s are needed; speak longer"
         )
-    Profile(model.frontend.as_dict(), total / frames, speech_s).save(args.profile)
+    Profile(model.frontend.as_dict(), total / frames, speech_s, args.any_mood).save(args.profile)
     print(f"{args.profile}: made from {speech_s:.0f} s of speech; no sound was kept. Use it with --profile.")
     return 0
