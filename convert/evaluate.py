@@ -24,9 +24,12 @@ ADDED = ("robustness", "strangers", "measured")
 def robustness_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m convert robustness",
-        description="UAR under perturbation, float and int8, of the folds that convert cv converted.",
+        description="UAR under perturbation, float and int8, of the folds that convert cv converted, "
+        "or of the runs that convert strangers did.",
     )
-    parser.add_argument("folder", type=Path, metavar="CV", help="folder of the cross-validation")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="CV", help="the cross-validation, or runs of train cross"
+    )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th utterance")
     parser.add_argument("--folds", type=int, metavar="N", help="only the first N folds")
     return with_output(parser)
@@ -56,7 +59,7 @@ def run_robustness(options: argparse.Namespace, given: list[str]) -> int:
 
     if options.every < 1 or (options.folds is not None and options.folds < 1):
         raise ConfigError("--every and --folds: 1 or more")
-    part = measure_folds(options.folder, corpora_root(), options.every, options.folds, print)
+    part = measure_folds(options.folders, corpora_root(), options.every, options.folds, print)
     add(options.output, "robustness", part, given)
     print(robustness_table(part))
     print("halved: " + (", ".join(part["halved"]) or "nothing short of noise at 0 dB"))

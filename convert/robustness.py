@@ -32,24 +32,27 @@ Row = dict[str, Any]
 
 
 def measure_folds(
-    folder: Path, root: Path, every: int, most: int | None, tell: Callable[[str], None]
+    folders: Sequence[Path], root: Path, every: int, most: int | None, tell: Callable[[str], None]
 ) -> dict[str, Any]:
     """The table over every ``every``-th held-out utterance of the first ``most`` folds (None: of all).
 
-    ``folder`` is a cross-validation that ``python -m convert cv`` has converted.
+    ``folders``: one cross-validation that ``python -m convert cv`` has converted, or runs of ``train cross``
+    that ``python -m convert strangers`` has.
     """
-    cv = read_cv(folder)
-    folds = [fold["folder"] for fold in cv["folds"]][:most]
+    runs, protocol = _folds(folders)
+    runs = runs[:most]
     true: list[Labels] = []
     speakers: list[str] = []
     floats: dict[str, list[Labels]] = {name: [] for name in PERTURBATIONS}
     ints: dict[str, list[Labels]] = {name: [] for name in PERTURBATIONS}
     refused = dict.fromkeys(PERTURBATIONS, 0)
-    for name in folds:
-        path = folder / name / INT8
+    seeds = set()
+    for folder in runs:
+        path = folder / INT8
         if not path.is_file():
-            raise ModelError(f"{path}: no such file; run python -m convert cv {folder} first")
-        fold = Fold(read_run(folder / name), Classifier(str(path)), root, every)
+            raise ModelError(f"{path}: no such file; run python -m convert cv or strangers first")
+        fold = Fold(read_run(folder), Classifier(str(path)), root, every)
+        seeds.add(fold.run.record["seed"])
         true.append(true_labels(fold.run.labels, fold.chosen))
         speakers += [each.speaker_id for each in fold.chosen]
         for perturbation in PERTURBATIONS:
@@ -57,7 +60,7 @@ def measure_folds(
             floats[perturbation].append(by_float)
             ints[perturbation].append(by_int)
             refused[perturbation] += lost
-        tell(f"{name}: {len(fold.chosen)} utterances under {len(PERTURBATIONS)} conditions")
+        tell(f"{folder.name}: {len(fold.chosen)} utterances under {len(PERTURBATIONS)} conditions")
     truth, n_classes = np.concatenate(true), len(fold.run.labels)
     rows = [
         _row(name, truth, np.concatenate(floats[name]), np.concatenate(ints[name]), speakers, n_classes)
@@ -65,15 +68,26 @@ def measure_folds(
         for name in PERTURBATIONS
     ]
     return {
-        "protocol": cv["protocol"],
-        "seeds": sorted({cv["folds"][place]["seed"] for place in range(len(folds))}),
-        "folds": len(folds),
+        "protocol": protocol,
+        "seeds": sorted(seeds),
+        "folds": len(runs),
         "every": every,
         "utterances": len(truth),
         "speakers": len(set(speakers)),
         **verdict(rows, n_classes),
         "rows": rows,
     }
+
+
+def _folds(folders: Sequence[Path]) -> tuple[list[Path], str]:
+    """The runs, and how they were split."""
+    if not (folders[0] / "run.json").is_file():
+        cv = read_cv(folders[0])
+        return [folders[0] / fold["folder"] for fold in cv["folds"]], cv["protocol"]
+    labels = {tuple(read_run(folder).labels) for folder in folders}
+    if len(labels) > 1:
+        raise ModelError("the runs have different labels; give those of one recipe")
+    return list(folders), "each corpus heard by a model of the others (unseen corpora)"
 
 
 def verdict(rows: Sequence[Row], n_classes: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from spoken_corpus import TINY, speak_emodb
 
 from convert import evaluate, parity
 from convert.__main__ import main
+from convert.confidence import calibration_of
 from convert.modelfile import unpack
 from convert.perturb import PERTURBATIONS, RATE_HZ, wav
 from convert.robustness import verdict
@@ -99,6 +100,25 @@ def test_strangers_are_pooled_over_seeds_and_heard_adapted(workplace):
     cv = json.loads((workplace / "cv" / "cv.json").read_text())
     assert row["float"]["uar"] == pytest.approx(cv["metrics"]["uar"])  # the same utterances, the same models
     assert "| emodb | said, as is | " in strangers_section(part).replace("|  | said", "| emodb | said")
+
+
+def test_strangers_calibrate_and_are_heard_under_perturbation_too(workplace):
+    figures = workplace / "strangers.json"
+    runs = [str(path) for path in sorted((workplace / "cv").glob("fold-*"))]
+    assert main(["strangers", *runs, "-o", str(figures), "--fine-tune", "0"]) == 0
+    assert main(["robustness", *runs, "--every", "4", "-o", str(figures)]) == 0
+    evaluation = json.loads(figures.read_text())
+    part = evaluation["robustness"]
+    assert (part["folds"], part["seeds"]) == (2, [3]) and "unseen corpora" in part["protocol"]
+    of_folds = workplace / "folds.json"
+    assert main(["robustness", str(workplace / "cv"), "--every", "4", "-o", str(of_folds)]) == 0
+    assert part["rows"] == json.loads(of_folds.read_text())["robustness"]["rows"]
+    calibration = calibration_of(evaluation)
+    assert calibration["apart"] == "corpus" and 0.25 <= calibration["temperature"] <= 8
+    # Strangers come first: they are who a device will hear.
+    both = evaluation | {"calibration": {"temperature": 9.0}}
+    assert calibration_of(both) == calibration
+    assert calibration_of({"calibration": {"temperature": 9.0}}) == {"temperature": 9.0}
 
 
 def test_adapting_subtracts_what_the_product_would():
