@@ -5,6 +5,7 @@ python -m benchmarks.models_report
 convert/evaluations/NAME.json         python -m convert cv, robustness, strangers, measure (speakers apart)
 convert/evaluations/NAME-random.json  python -m convert cv of the same recipe on random folds
 docs/results/nonspeech.json           python -m benchmarks.nonspeech
+docs/results/foreign.json             python -m benchmarks.foreign
 docs/results/adaptation-NAME.json     python -m benchmarks.adaptation runs/cv-NAME --json
 docs/results/anchors.json             what others reach: published, or measured here once
 edge_ser/models/*.tflite              the files themselves
@@ -57,10 +58,11 @@ For each model NAME of [convert/shipped.toml](../convert/shipped.toml), with `ED
         --seeds 11 12 13 -o runs/cv-NAME-random
     python -m convert cv runs/cv-NAME-random -o convert/evaluations/NAME-random.json
 
-For a model of several corpora, also one run for each corpus left out:
+For a model of several corpora one run for each corpus left out:
 
     python -m train cross RECIPE --train (the others) --test CORPUS --seed 11 -o runs/cross-CORPUS-11
     python -m convert strangers runs/cross-* -o convert/evaluations/NAME.json
+    python -m convert robustness runs/cross-* -o convert/evaluations/NAME.json
 
 Then the files, what needs the files, the files once more with that in their cards (nothing is trained
 again), and this page:
@@ -69,6 +71,7 @@ again), and this page:
     python -m convert measure edge_ser/models/NAME.tflite -o convert/evaluations/NAME.json
     make train-shipped
     python -m benchmarks.nonspeech
+    python -m benchmarks.foreign
     python -m benchmarks.models_report
 """
 
@@ -84,8 +87,8 @@ def evaluations() -> dict[str, dict[str, Record]]:
     found: dict[str, dict[str, Record]] = {}
     for path in sorted(EVALUATIONS.glob("*.json")):
         evaluation = read(path)
-        if "uar" in evaluation:
-            protocol = "mixed" if SPEAKER_DEPENDENT in evaluation["protocol"] else "apart"
+        if "uar" in evaluation or "strangers" in evaluation:
+            protocol = "mixed" if SPEAKER_DEPENDENT in evaluation.get("protocol", "") else "apart"
             found.setdefault(path.stem.removesuffix("-random"), {})[protocol] = evaluation
     return found
 
@@ -115,6 +118,7 @@ def shipped_table(figures: dict[str, dict[str, Record]]) -> str:
                 licence,
                 f"{size_kb(name, {}):.0f} KB",
                 *(_uar(figures.get(name, {}).get(protocol)) for protocol in ("apart", "mixed")),
+                _strangers(figures.get(name, {}).get("apart", {}), name),
                 _profiled(name),
                 _network_time(evaluation.get("measured", {}), model),
             )
@@ -128,14 +132,16 @@ def shipped_table(figures: dict[str, dict[str, Record]]) -> str:
         "file",
         "UAR, speakers apart",
     )
-    header += ("UAR, speakers mixed", "apart, with a profile", "network, a window or step")
+    header += ("UAR, speakers mixed", "UAR of four emotions, foreign corpora")
+    header += ("apart, with a profile", "network, a window or step")
     return table(header, rows)
 
 
-def _uar(evaluation: Record | None, key: str = "uar") -> str:
-    if evaluation is None:
+def _uar(evaluation: Record | None) -> str:
+    if "uar" not in (evaluation or {}):
         return "–"
-    entry = evaluation[key]
+    assert evaluation is not None
+    entry = evaluation["uar"]
     seeds = len(evaluation["seeds"])
     return f"{percent(entry['int8'])} ({interval(entry['interval'])}; {seeds} seed{'s' if seeds > 1 else ''})"
 
@@ -147,6 +153,15 @@ def _network_time(part: Record, model: Model) -> str:
     return next((value for what, value, _ in part["rows"] if what.startswith("network,")), "–")
 
 
+def _strangers(evaluation: Record, name: str) -> str:
+    """Mean over corpora that training had nothing of."""
+    part = evaluation.get("strangers")
+    if part:
+        return f"{percent(part['mean']['plain']['uar'])} of {len(part['rows'])}"
+    foreign = read(RESULTS / "foreign.json").get("models", {}).get(name)
+    return f"{percent(foreign['mean'])} of {len(foreign['corpora'])}" if foreign else "–"
+
+
 def _profiled(name: str) -> str:
     cases = read(RESULTS / f"adaptation-{name}.json").get("cases", {})
     return percent(cases["profile"]["uar"]) if cases else "–"
@@ -154,7 +169,7 @@ def _profiled(name: str) -> str:
 
 def corpus_of(by_protocol: dict[str, Record]) -> str:
     """The one corpus that an evaluation is of; "" where it is of several."""
-    corpora = {corpus for evaluation in by_protocol.values() for corpus in evaluation["per_corpus"]}
+    corpora = {corpus for evaluation in by_protocol.values() for corpus in evaluation.get("per_corpus", {})}
     return corpora.pop() if len(corpora) == 1 else ""
 
 
@@ -210,6 +225,8 @@ def several_corpora(figures: dict[str, dict[str, Record]]) -> str:
         if corpus_of(by_protocol):
             continue
         for protocol, evaluation in by_protocol.items():
+            if "per_corpus" not in evaluation:
+                continue
             parts = evaluation["per_corpus"].items()
             each = "; ".join(f"{corpus} {percent(entry['uar'])}" for corpus, entry in parts)
             rows.append((f"**{name}**", PROTOCOLS[protocol], _both(evaluation), each))

@@ -105,6 +105,18 @@ def test_strangers_stand_beside_the_baseline_and_what_swallows_is_bold(figures):
     assert "said, as is | **70.0 %** | 30.0 % |" in text
 
 
+def test_a_model_known_by_strangers_alone_is_shown_by_them(figures, tmp_path):
+    part = figures["many"]["apart"]["strangers"]
+    (tmp_path / f"{DEFAULT_MODEL}.json").write_text(json.dumps({"strangers": part}))
+    (tmp_path / f"{DEFAULT_MODEL}-random.json").unlink()
+    alone = report.evaluations()
+    [row] = [line for line in report.shipped_table(alone).splitlines() if "(the default)" in line]
+    assert "| – | – | 55.0 % of 1 |" in row
+    assert DEFAULT_MODEL not in report.several_corpora(alone)
+    assert DEFAULT_MODEL not in report.side_by_side("emodb", alone, [])
+    assert f"### {DEFAULT_MODEL}" in report.strangers(alone, ANCHORS)
+
+
 def test_the_plot_is_made_again_byte_for_byte(figures, tmp_path, monkeypatch):
     made = []
     for name in ("one.svg", "two.svg"):
