@@ -173,16 +173,19 @@ def start_daemon(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
 
 class MosquittoBroker:
-    """Debian's Mosquitto on a port of its own; ``users`` makes it ask for a password."""
+    """Debian's Mosquitto on a port of its own; ``users`` makes it ask for a password, ``tls`` encrypts.
 
-    def __init__(self, folder: Path, users: dict[str, str] | None = None) -> None:
+    ``certificate`` is what proves it then; it signed it itself.
+    """
+
+    def __init__(self, folder: Path, users: dict[str, str] | None = None, tls: bool = False) -> None:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if program is None:
             pytest.skip("mosquitto is not installed")
         self._program = program
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self._config = folder / "mosquitto.conf"
+        self._config = folder / f"mosquitto-{self.port}.conf"
         lines = [
             f"listener {self.port} 127.0.0.1",
             f"allow_anonymous {'false' if users else 'true'}",
@@ -197,6 +200,12 @@ class MosquittoBroker:
                     ["mosquitto_passwd", "-b", passwords, user, password], check=True, capture_output=True
                 )
             lines.append(f"password_file {passwords}")
+        if tls:
+            self.certificate, key = folder / "certificate.pem", folder / "key.pem"
+            command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+            command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key)]
+            subprocess.run([*command, "-out", self.certificate], check=True, capture_output=True)
+            lines += [f"certfile {self.certificate}", f"keyfile {key}"]
         self._config.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -302,6 +303,44 @@ def test_saying_goodbye_to_a_broker_that_never_was_ends_the_thread(make_broker: 
     sink.handle(CHANGE)
     sink.close()
     wait_for(lambda: sink._client._thread is None)
+
+
+def test_openssl_is_loaded_only_for_tls_and_also_later(make_broker: MakeBroker) -> None:
+    plain, encrypted = make_broker(), make_broker(tls=True)
+    for broker in (plain, encrypted):
+        broker.start()
+    script = """if True:
+        import sys, time
+        from edge_ser.live.sinks.mqtt import Broker, MqttSink
+        from edge_ser.live.sinks.page import PageSink
+        PageSink("0", name="n", labels=["anger"], model="m")
+        for port, tls in ((int(sys.argv[1]), False), (int(sys.argv[2]), True)):
+            broker = Broker("localhost", port, tls=tls)
+            sink = MqttSink(broker, name="n", labels=["anger"], model="m", version="1", heartbeat_s=1)
+            while not sink._client.is_connected():
+                time.sleep(0.02)
+            with open("/proc/self/maps") as maps:
+                print(tls, "libssl" in maps.read())
+            sink.close()
+    """
+    command = [sys.executable, "-c", script, str(plain.port), str(encrypted.port)]
+    trusting = {**os.environ, "SSL_CERT_FILE": str(encrypted.certificate)}
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=trusting)
+    assert run.stdout == "False False\nTrue True\n", run.stderr
+
+
+def test_a_broker_that_nobody_vouches_for_gets_nothing(
+    make_broker: MakeBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = make_broker(tls=True)
+    broker.start()
+    sink = MqttSink(
+        Broker("localhost", broker.port, tls=True),
+        name="n", labels=LABELS, model="m", version="1", heartbeat_s=30,
+    )  # fmt: skip
+    wait_for(lambda: "does not answer" in caplog.text)
+    assert not sink._client.is_connected()
+    sink.close()
 
 
 @pytest.mark.long

@@ -108,6 +108,34 @@ def test_only_the_three_files_are_served_with_a_strict_policy(page: PageSink) ->
         assert get(page, path).status == 404
 
 
+def test_what_is_no_request_is_refused_and_a_second_host_name_too(page: PageSink) -> None:
+    long = b"x" * 8300
+    wrong = (
+        b"\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/1.1 too\r\n\r\n",
+        b"GET / SIP/2.0\r\n\r\n",
+        b"GET /" + long + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: evil.example\r\nX: " + long[:8189] + b"Host: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 100 + b"\r\n",
+        b"\x16\x03\x01\x02\x00\x01\n\r\n",
+    )
+    for request in wrong:
+        assert said_to(page, request).startswith(b"HTTP/1.0 400 "), request[:60]
+    for method in (b"POST", b"HEAD", b"PUT"):
+        request = method + b" / HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        assert said_to(page, request).startswith(b"HTTP/1.0 405 ")
+    assert said_to(page, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.0 403 ")
+    assert said_to(page, b"GET / HTTP/1.1\nHOST:localhost\n\n").startswith(b"HTTP/1.0 200 ")
+
+
+def said_to(page: PageSink, request: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=5) as line:
+        line.sendall(request)
+        return line.makefile("rb").readline()
+
+
 def test_viewers_are_limited_and_a_sleeping_one_is_let_go(page: PageSink) -> None:
     viewers = [get(page, "/events") for _ in range(MAX_VIEWERS)]
     assert get(page, "/events").status == 503

@@ -7,7 +7,6 @@ kind of check, and the command line wins. A table is a prefix: ``user`` in ``[mq
 from __future__ import annotations
 
 import argparse
-import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -46,6 +45,8 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
     for key, value in _flat(values):
         option = "--" + key.replace("_", "-")
         if option not in options:
+            import difflib  # takes memory that a right configuration need not
+
             near = difflib.get_close_matches(option, options, n=1)
             hint = f"; did you mean {near[0][2:]!r}?" if near else "; --help lists them"
             raise ConfigError(f"{path}: unknown key {key!r}{hint}")

@@ -8,13 +8,16 @@ return. Discovery follows https://www.home-assistant.io/integrations/mqtt/#mqtt-
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import re
+import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from edge_ser.errors import ConfigError
@@ -63,7 +66,7 @@ class MqttSink:
         discovery_prefix: str = "homeassistant",
     ) -> None:
         try:
-            import paho.mqtt.client as paho
+            paho = import_paho(broker.tls)
             from paho.mqtt.enums import CallbackAPIVersion
         except ImportError as error:
             raise ConfigError(
@@ -170,6 +173,35 @@ class MqttSink:
     ) -> None:
         if reason.is_failure:
             log.warning("MQTT broker %s: connection lost (%s); trying again", self._where, reason)
+
+
+def import_paho(tls: bool) -> Any:
+    """The module paho.mqtt.client, without what only TLS and proxies need.
+
+    It imports OpenSSL and urllib's client, 5 MiB together, whether or not they are needed; so it finds others
+    in their places while it is imported.
+    """
+    hidden: dict[str, Any] = {}
+    if not any(map(importlib.util.find_spec, ("socks", "dns"))):  # which want the real ones, where installed
+        no_ssl = ModuleType("ssl")
+        vars(no_ssl).update(SSLWantReadError=_NeverRaisedError, SSLWantWriteError=_NeverRaisedError)
+        stand_ins = {"ssl": no_ssl, "_hashlib": None, "urllib.request": ModuleType("urllib.request")}
+        hidden = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+    sys.modules.update(hidden)
+    try:
+        paho: Any = importlib.import_module("paho.mqtt.client")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    if tls:
+        import ssl
+
+        paho.ssl = ssl
+    return paho
+
+
+class _NeverRaisedError(Exception):
+    """In place of the errors that a socket with TLS raises."""
 
 
 def discovery(

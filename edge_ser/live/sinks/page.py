@@ -13,12 +13,12 @@ import json
 import logging
 import queue
 import socket
+import socketserver
 import threading
 from collections import deque
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 from edge_ser.errors import ConfigError
 from edge_ser.live.events import Event, Status, Window
@@ -28,6 +28,23 @@ log = logging.getLogger(__name__)
 HISTORY_S = 300.0
 MAX_VIEWERS = 8
 VIEWER_QUEUE = 200
+MAX_LINE, MAX_LINES = 8192, 100  # of a request
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    503: "Service Unavailable",
+}
+HEADERS = (
+    "Server: edge_ser",
+    "Cache-Control: no-store",
+    "Content-Security-Policy: default-src 'self'; img-src data:; frame-ancestors 'none'",
+    "X-Content-Type-Options: nosniff",
+    "Referrer-Policy: no-referrer",
+    "Connection: close",
+)
 FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -115,53 +132,70 @@ class PageSink:
             return viewer in self._viewers
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], page: PageSink, host: str) -> None:
         self.page = page
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        names = {
-            "localhost",
-            socket.gethostname().lower(),
-            f"{socket.gethostname().lower()}.local",
-            host.lower(),
-        }
-        self.names = names
+        name = socket.gethostname().lower()
+        self.names = {"localhost", name, f"{name}.local", host.lower()}
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.debug("live page: a viewer left in the middle of an answer")
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(socketserver.StreamRequestHandler):
+    """One request, as HTTP/1.0: a connection kept alive would outlive a reload and show what is over.
+
+    http.server would bring 5 MiB along: parsers of e-mail, and OpenSSL.
+    """
+
     server: _Server
-    protocol_version = "HTTP/1.0"  # a connection kept alive would outlive a reload and show what is over
-    server_version = "edge_ser"
-    sys_version = ""
     timeout = 30
-    HEADERS: ClassVar[dict[str, str]] = {
-        "Cache-Control": "no-store",
-        "Content-Security-Policy": "default-src 'self'; img-src data:; frame-ancestors 'none'",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
 
-    def do_GET(self) -> None:
-        if not self._host_is_ours():
-            self._answer(403, b"Unknown host name: use the address or name of this machine.\n", "text/plain")
-        elif self.path == "/events":
+    def handle(self) -> None:
+        request = self._request()
+        if request is None:
+            self._answer(400, b"No HTTP request.\n")
+            return
+        method, path, host = request
+        log.debug("live page: %s %s %s", self.client_address[0], method, path)
+        if not self._is_ours(host):
+            self._answer(403, b"Unknown host name: use the address or name of this machine.\n")
+        elif method != "GET":
+            self._answer(405, b"There is only GET.\n")
+        elif path == "/events":
             self._events()
-        elif self.path in FILES:
-            name, kind = FILES[self.path]
-            self._answer(200, resources.files("edge_ser.live.sinks").joinpath(name).read_bytes(), kind)
+        elif path in FILES:
+            name, kind = FILES[path]
+            self._answer(200, Path(__file__).with_name(name).read_bytes(), kind)
         else:
-            self._answer(404, b"Not here.\n", "text/plain")
+            self._answer(404, b"Not here.\n")
 
-    def _host_is_ours(self) -> bool:
+    def _request(self) -> tuple[str, str, str] | None:
+        """Method, path and host name of the request; None for what is none or has too long or many lines."""
+        lines = []
+        for _ in range(MAX_LINES):
+            line = self.rfile.readline(MAX_LINE).decode("latin-1")
+            if not line.endswith("\n"):
+                return None
+            if not line.strip():
+                break
+            lines.append(line)
+        else:
+            return None
+        words = lines[0].split() if lines else []
+        hosts = [line[5:].strip().lower() for line in lines[1:] if line[:5].lower() == "host:"]
+        if len(words) != 3 or not words[2].startswith("HTTP/") or len(hosts) > 1:
+            return None
+        return words[0], words[1], "".join(hosts)
+
+    def _is_ours(self, host: str) -> bool:
         """A page elsewhere must not reach us under a name of its own (DNS rebinding)."""
-        host = self.headers.get("Host", "").lower()
         name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
         try:
             ipaddress.ip_address(name)
@@ -172,11 +206,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _events(self) -> None:
         joined = self.server.page.join()
         if joined is None:
-            self._answer(503, f"{MAX_VIEWERS} viewers already.\n".encode(), "text/plain")
+            self._answer(503, f"{MAX_VIEWERS} viewers already.\n".encode())
             return
         so_far, viewer = joined
         try:
-            self._start(200, {"Content-Type": "text/event-stream"})
+            self._start(200, "text/event-stream")
             self._send(so_far)
             while self.server.page.watches(viewer):
                 try:
@@ -195,18 +229,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, message: str) -> None:
         self.wfile.write(f"data: {message}\n\n".encode())
 
-    def _answer(self, status: int, body: bytes, kind: str) -> None:
-        self._start(status, {"Content-Type": kind, "Content-Length": str(len(body))})
+    def _answer(self, status: int, body: bytes, kind: str = "text/plain") -> None:
+        self._start(status, kind, len(body))
         self.wfile.write(body)
 
-    def _start(self, status: int, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for key, value in {**headers, **self.HEADERS}.items():
-            self.send_header(key, value)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        log.debug("live page: %s %s", self.address_string(), format % args)
+    def _start(self, status: int, kind: str, length: int | None = None) -> None:
+        lines = [f"HTTP/1.0 {status} {REASONS[status]}", f"Content-Type: {kind}", *HEADERS]
+        if length is not None:
+            lines.append(f"Content-Length: {length}")
+        self.wfile.write("\r\n".join([*lines, "", ""]).encode())
 
 
 def split_address(address: str) -> tuple[str, int]:
