@@ -3,26 +3,34 @@
 python benchmarks/daemon.py [--seconds 60] [--model MODEL] [--json]
 
 The daemon runs as a process on a microphone (tests/alsa plays a file in real time as one, through ALSA and
-PortAudio) that hears talk without a pause, a talk of one half, or a quiet room; its processor time is read
-from /proc, after ten seconds of settling. The memory is that of one process that takes in the parts one
-after another, as after a boot (see ``forget_libraries``). Talk comes from EDGE_SER_CORPORA/streaming.
+PortAudio) that hears talk without a pause, a talk of one half, or a quiet room; in one case with the live
+page, somebody who looks at it, and MQTT to a Mosquitto. Its processor time is read from /proc, after ten
+seconds of settling. The memory by part is that of one process that takes in the parts one after another.
+Libraries are as after a boot (see ``forget_libraries``), and Python's files compiled, as pip leaves them.
+Talk comes from EDGE_SER_CORPORA/streaming.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
+
+from edge_ser.model import DEFAULT_MODEL
 
 ROOT = Path(__file__).parent.parent
 RATE_HZ = 16000
@@ -32,14 +40,15 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PARTS = {
     "Python": "pass",
     "numpy": "import numpy",
+    "command line, configuration": "import edge_ser.cli.daemon, edge_ser.live.daemon",
     "model file, verified": "from edge_ser.model import Model; model = Model.load(MODEL)",
     "interpreter": "from edge_ser.classifier import Classifier; classifier = Classifier(model)",
     "first window scored": "classifier.engine.window(numpy.zeros(model.window_samples, numpy.float32))",
-    "stream, level gate": "from edge_ser.live.stream import Stream; Stream(classifier, vad='energy')",
-    "Silero": "from edge_ser.vad import SileroVoice; SileroVoice()(numpy.ones(6 * 512, numpy.float32))",
+    "stream, level gate": "from edge_ser.live.stream import Stream; s = Stream(classifier, vad='energy')",
+    "Silero": "from edge_ser.vad import SileroVoice; v = SileroVoice(); v(numpy.ones(3072, numpy.float32))",
     "PyAudio and ALSA": "from edge_ser.live.devices import portaudio\nwith portaudio(): pass",
     "live page": "from edge_ser.live.sinks.page import PageSink; PageSink('0', name='', labels=[], model='')",
-    "MQTT": "import paho.mqtt.client",
+    "MQTT": "from edge_ser.live.sinks.mqtt import import_paho; import_paho(tls=False)",
 }
 
 
@@ -49,7 +58,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=int, default=60, help="of measuring each case (60)")
-    parser.add_argument("--model", default="emodb-cnn")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     forget_libraries()
@@ -57,11 +66,19 @@ def main() -> int:
         plugin = Path(folder) / "file_microphone.so"
         source = ROOT / "tests" / "alsa" / "file_microphone.c"
         subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", plugin, source, "-lasound"], check=True)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ |= {"PYTHONPYCACHEPREFIX": f"{folder}/compiled", "PYTHONPATH": str(ROOT)}
+        memory_by_part(Path(folder), args.model)  # the first compiles
+        memory = memory_by_part(Path(folder), args.model)
         cases = {}
-        for name, sound in scenes().items():
+        sounds = scenes()
+        for name, sound in sounds.items():
             for vad in ("silero", "energy"):
                 cases[f"{name}, {vad}"] = run(Path(folder), plugin, sound, vad, args)
-        memory = memory_by_part(Path(folder), args.model)
+        name, sound = next(iter(sounds.items()))
+        cases[f"{name}, silero, page and MQTT on"] = run(
+            Path(folder), plugin, sound, "silero", args, told=True
+        )
     report = {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "cases": cases, "memory_kib": memory}
     print(json.dumps(report) if args.json else text(report))
     return 0
@@ -95,38 +112,63 @@ def scenes() -> dict[str, np.ndarray]:
     return {"talk without a pause": talk, "talk half of the time": half, "quiet room": room}
 
 
-def run(folder: Path, plugin: Path, sound: np.ndarray, vad: str, args: argparse.Namespace) -> dict[str, Any]:
-    """One case: the daemon on this sound."""
+def run(
+    folder: Path, plugin: Path, sound: np.ndarray, vad: str, args: argparse.Namespace, told: bool = False
+) -> dict[str, Any]:
+    """One case: the daemon on this sound; if ``told``, somebody looks at the page and there is a broker."""
     recording = folder / "sound.s16"
     recording.write_bytes(np.rint(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
-    config = folder / "asound.conf"
-    config.write_text(
+    alsa = folder / "asound.conf"
+    alsa.write_text(
         "</usr/share/alsa/alsa.conf>\n"
         f'pcm_type.file_microphone {{ lib "{plugin}" }}\n'
         f'pcm.filemic {{ type file_microphone file "{recording}" hint {{ show on description "file" }} }}\n'
     )
-    command = [sys.executable, "-m", "edge_ser", "daemon", "--json", "--model", args.model]
-    command += ["--device", "filemic", "--vad", vad, "--hop-s", "0.5", "--heartbeat-s", "1"]
+    config = folder / "edge-ser.toml"
+    config.write_text(
+        f'model = "{args.model}"\nvad = "{vad}"\ndevice = "filemic"\nheartbeat-s = 1.0\njson = true\n'
+    )
+    command = [sys.executable, "-m", "edge_ser", "daemon", "--config", str(config), "--hop-s", "0.5"]
     output = folder / "out.jsonl"
-    with output.open("wb") as out:
+    with contextlib.ExitStack() as stack:
+        if told:
+            page_port, broker_port = free_port(), free_port()
+            broker = ["/usr/sbin/mosquitto", "-p", str(broker_port)]
+            stack.callback(end, subprocess.Popen(broker, stderr=subprocess.DEVNULL))
+            command += ["--http", str(page_port), "--mqtt-host", "127.0.0.1", "--mqtt-port", str(broker_port)]
+        environment = {**os.environ, "ALSA_CONFIG_PATH": str(alsa)}
         daemon = subprocess.Popen(
-            command,
-            stdout=out,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "ALSA_CONFIG_PATH": str(config)},
+            command, stdout=stack.enter_context(output.open("wb")), stderr=subprocess.DEVNULL, env=environment
         )
-    try:
+        stack.callback(end, daemon)
         time.sleep(SETTLE_S)
+        if told:
+            look_at(page_port)
         begin_s, before = time.monotonic(), cpu_s(daemon.pid)
         time.sleep(args.seconds)
         share = (cpu_s(daemon.pid) - before) / (time.monotonic() - begin_s)
         memory = {key: status(daemon.pid, key) for key in ("VmRSS", "RssFile", "Threads")}
-    finally:
-        daemon.terminate()
-        daemon.wait(10)
     records = [json.loads(line) for line in output.read_text().splitlines()]
     last = next(record for record in reversed(records) if record["type"] == "status")
     return {"cpu_percent": round(100 * share, 2), **memory, **last["counters"]}
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody uses just now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Tell it to end, and wait."""
+    process.terminate()
+    process.wait(10)
+
+
+def look_at(port: int) -> None:
+    """Read the live page's events from now on, in a thread."""
+    events = urllib.request.urlopen(f"http://127.0.0.1:{port}/events", timeout=30)
+    threading.Thread(target=lambda: events.read(), daemon=True).start()
 
 
 def cpu_s(pid: int) -> float:
@@ -153,10 +195,7 @@ def memory_by_part(folder: Path, model: str) -> dict[str, int]:
         "        resident.append(next(int(line.split()[1]) for line in status if line.startswith('VmRSS')))\n"
         "print(json.dumps(resident))\nsys.stdout.flush()\nimport os; os._exit(0)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, check=True, env=environment
-    )
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     return dict(zip(PARTS, json.loads(result.stdout), strict=True))
 
 

@@ -214,29 +214,28 @@ class Stream:
 
 
 class _Recent:
-    """The last ``capacity`` samples of a stream, addressed by their position in it."""
+    """The last ``capacity`` samples of a stream, addressed by their position in it.
+
+    They lie in a buffer that has room for ``SPARE`` more; when that is used up, they are moved to its front.
+    """
+
+    SPARE = 16000
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._samples = np.zeros(2 * capacity, np.float32)
+        self._samples = np.zeros(capacity + self.SPARE, np.float32)
         self._filled = 0
         self.end = 0
 
-    @property
-    def start(self) -> int:
-        """Position of the oldest sample that is surely still here."""
-        return max(0, self.end - self._capacity)
-
     def append(self, block: NDArray[np.float32]) -> None:
-        block_end = self.end + len(block)
-        block = block[-self._capacity :]
-        if self._filled + len(block) > len(self._samples):
-            keep = self._capacity
-            self._samples[:keep] = self._samples[self._filled - keep : self._filled]
-            self._filled = keep
-        self._samples[self._filled : self._filled + len(block)] = block
-        self._filled += len(block)
-        self.end = block_end
+        for start in range(0, len(block), self.SPARE):
+            part = block[start : start + self.SPARE]
+            if self._filled + len(part) > len(self._samples):
+                self._samples[: self._capacity] = self._samples[self._filled - self._capacity : self._filled]
+                self._filled = self._capacity
+            self._samples[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            self.end += len(part)
 
     def between(self, begin: int, end: int) -> NDArray[np.float32]:
         shift = self._filled - self.end

@@ -24,16 +24,18 @@ class TextfileSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Made once: pathlib interns each name, and names that were interned and forgotten make Python's table
+        # of them grow in the end, by a megabyte at once.
+        self._new = path.with_name(f".{path.name}.new")
 
     def handle(self, event: Event) -> None:
         if not isinstance(event, Status):
             return
-        new = self._path.with_name(f".{self._path.name}.new")
         try:
-            new.write_text(render(event))
-            new.replace(self._path)
+            self._new.write_text(render(event))
+            self._new.replace(self._path)
         except OSError:
-            new.unlink(missing_ok=True)
+            self._new.unlink(missing_ok=True)
             raise
 
     def close(self) -> None:
