@@ -141,10 +141,11 @@ def _both(entry: Mapping[str, Any]) -> list[str]:
 
 def _confidence(calibration: Mapping[str, Any]) -> str:
     group = calibration.get("apart", "speaker")
+    groups = {"speaker": "speakers", "corpus": "corpora"}[group]
     text = (
         f"## Confidence\n\nLogits are divided by {calibration['temperature']:g} before the softmax; below "
         f'{percent(calibration["abstain_below"])} the answer is "uncertain": fewer than half of the '
-        f"answers down there are right. Both come from {group}s that the predicting model had not heard. "
+        f"answers down there are right. Both come from {groups} that the predicting model had not heard. "
     )
     if "ece_after" in calibration:
         text += (

@@ -27,6 +27,7 @@ from train.arrays import Labels, Samples
 from train.dataset import true_labels
 from train.metrics import bootstrap_interval, confusion, uar
 from train.utterance import Utterance
+from train.vad import BLOCK_S, speech_blocks
 
 Row = dict[str, Any]
 
@@ -138,8 +139,11 @@ class Fold:
         return PERTURBATIONS[perturbation](samples, rng)
 
     def _joined(self, utterance: Utterance, samples: Samples, seconds: float) -> Samples:
-        """The utterance's first ``seconds``; others of that voice and emotion follow where it is shorter."""
+        """``seconds`` from where the utterance's speech begins; others of that voice and emotion follow
+        where it is shorter.
+        """
         n_samples = round(seconds * RATE_HZ)
+        samples = from_first_speech(samples)
         alike = [
             each
             for each in self.run.held_out
@@ -148,9 +152,15 @@ class Fold:
         parts, total, place = [samples], len(samples), alike.index(utterance)
         while total < n_samples:
             place = (place + 1) % len(alike)
-            parts.append(read_audio(self.root / alike[place].path, RATE_HZ)[0])
+            parts.append(from_first_speech(read_audio(self.root / alike[place].path, RATE_HZ)[0]))
             total += len(parts[-1])
         return np.concatenate(parts)[:n_samples]
+
+
+def from_first_speech(samples: Samples) -> Samples:
+    """Without the silence before anything is said, of which some corpora have more than a second."""
+    first = int(np.argmax(speech_blocks(samples, RATE_HZ)))
+    return samples[round(first * BLOCK_S * RATE_HZ) :]
 
 
 def _row(

@@ -26,7 +26,9 @@ CHUNKS_PER_SPAN = 8
 SPAN = CHUNK * CHUNKS_PER_SPAN
 ASKED_CHUNKS = 6
 VOICE_THRESHOLD = 0.3
-SURE = 0.8  # of a chunk: certainly a voice
+PEAK = 0.5  # Silero knows voices of usual level: what is quieter is raised to this,
+MOST_GAIN = 100.0  # by 40 dB at most
+SURE = 0.7  # of a chunk: certainly a voice
 SURE_CHUNKS = 6  # in a window, from which somebody speaks in it
 SURE_SHARE = 1 / 5  # of a short window's chunks, where that is less
 CONFIRM_SPANS = 6  # in running speech the voice is looked for again every 1.5 s
@@ -82,7 +84,8 @@ class SileroVoice:
 
     def __call__(self, samples: NDArray[np.float32]) -> bool:
         self.reset()
-        return any(self.probability(chunk) > VOICE_THRESHOLD for chunk in samples.reshape(-1, CHUNK))
+        raised = samples * gain_of(samples)
+        return any(self.probability(chunk) > VOICE_THRESHOLD for chunk in raised.reshape(-1, CHUNK))
 
     def reset(self) -> None:
         self._detector.reset()
@@ -90,6 +93,12 @@ class SileroVoice:
 
     def probability(self, chunk: NDArray[np.float32]) -> float:
         return float(self._detector.process_samples(chunk.tolist()))
+
+
+def gain_of(samples: NDArray[np.float32]) -> np.float32:
+    """What raises quiet samples to the level that Silero knows; 1 for loud ones and for silence."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    return np.float32(min(max(PEAK / peak, 1.0), MOST_GAIN) if peak else 1.0)
 
 
 def voice_detector(name: str, rate_hz: int) -> Voice | None:
@@ -138,9 +147,10 @@ class Talk:
             self._resets = self._voice.resets
         self._sure = [position for position in self._sure if start <= position <= end - CHUNK]
         enough = max(1, min(SURE_CHUNKS, int(SURE_SHARE * len(samples) / CHUNK)))
+        gain = gain_of(samples)
         while len(self._sure) < enough and self._next + CHUNK <= end:
             at = self._next - start
-            if self._voice.probability(samples[at : at + CHUNK]) > SURE:
+            if self._voice.probability(gain * samples[at : at + CHUNK]) > SURE:
                 self._sure.append(self._next)
             self._next += CHUNK
         return len(self._sure) >= enough

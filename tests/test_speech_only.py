@@ -72,6 +72,13 @@ def test_what_is_speech_is_heard(classifier: Classifier, name: str) -> None:
     assert announced(classifier, VOICES[name])
 
 
+def test_a_quiet_voice_is_heard_too(classifier: Classifier) -> None:
+    """30 dB below the level of the file, in steps of 16 bits, as a microphone with little gain gives it."""
+    for voice in VOICES.values():
+        quiet = (np.rint(0.03 * 32768 * voice) / 32768).astype(np.float32)
+        assert classifier.classify(quiet).label != NO_SPEECH
+
+
 def test_only_the_windows_with_a_voice_in_them_count(classifier: Classifier) -> None:
     voice = next(iter(VOICES.values()))
     noise = RNG.normal(0, 0.02, 8 * RATE_HZ).astype(np.float32)
