@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -38,6 +41,21 @@ VOICES = {
     for name, samples in recordings().items()
     if (name.startswith(("Front", "Rear", "Side")) or name == "espeak")
 }
+
+
+def test_silero_starts_no_thread_of_its_own() -> None:
+    script = """if True:
+        import os, numpy
+        from edge_ser.vad import CHUNK, SileroVoice
+        before = dict(os.environ)
+        SileroVoice()(numpy.ones(CHUNK, numpy.float32))
+        print(len(os.listdir("/proc/self/task")), dict(os.environ) == before)
+    """
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=alone
+    )
+    assert run.stdout == "1 True\n"
 
 
 @pytest.fixture(scope="module")
