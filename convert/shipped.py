@@ -100,11 +100,19 @@ def _compared(before: str, after: str) -> str:
 
 
 def _figures(path: Path) -> str:
+    """What the file says of its accuracy: on speakers, and on whole corpora, that training had not heard."""
     evaluation = Model.load(path).record.get("evaluation", {})
-    if "uar" not in evaluation:
-        return f"no figures: {EVALUATIONS / path.stem}.json is not there; python -m convert cv writes it"
-    figures = ", ".join(f"{name.upper()} {100 * evaluation[name]['int8']:.1f} %" for name in ("uar", "wa"))
-    return f"{figures} (int8; {evaluation['protocol']}, seeds {evaluation['seeds']})"
+    said = []
+    if "uar" in evaluation:
+        both = ", ".join(f"{name.upper()} {100 * evaluation[name]['int8']:.1f} %" for name in ("uar", "wa"))
+        said.append(f"{both} (int8; {evaluation['protocol']}, seeds {evaluation['seeds']})")
+    if "strangers" in evaluation:
+        corpora, mean = len(evaluation["strangers"]["rows"]), evaluation["strangers"]["mean"]["plain"]["uar"]
+        said.append(f"UAR {100 * mean:.1f} % (int8; mean of {corpora} corpora that training had not heard)")
+    evaluations = EVALUATIONS / f"{path.stem}.json"
+    return (
+        "\n".join(said) or f"no figures in {evaluations}; python -m convert cv, or strangers, measures them"
+    )
 
 
 def _discard_other(run: Path, entry: dict[str, Any]) -> None:

@@ -22,9 +22,10 @@ from convert.golden import golden_audio  # noqa: E402
 from convert.graphs import build_graph  # noqa: E402
 from convert.integers import Quant  # noqa: E402
 from convert.interpret import run_graph  # noqa: E402
-from convert.modelfile import Golden, pack, to_json  # noqa: E402
+from convert.modelfile import Golden, pack, to_json, unpack  # noqa: E402
 from convert.observe import observe, run_float  # noqa: E402
 from convert.parity import utterance_scores  # noqa: E402
+from convert.shipped import _figures  # noqa: E402
 from train.utterance import Utterance  # noqa: E402
 
 
@@ -183,3 +184,21 @@ def test_fine_tuning_is_repeatable():
         observe(graph, x)
         losses.append(fine_tune(graph, x, epochs=2, seed=4))
     assert losses[0] == losses[1]
+
+
+def test_the_figures_of_a_shipped_model_are_those_that_were_measured(window_model, tmp_path):
+    graph, record = unpack(window_model)
+    speakers = {
+        "protocol": "speakers apart", "seeds": [1], "uar": {"int8": 0.75}, "wa": {"int8": 0.8},
+    }  # fmt: skip
+    strangers = {"strangers": {"rows": [{}, {}], "mean": {"plain": {"uar": 0.5}}}}
+
+    def said(evaluation):
+        path = tmp_path / "m.tflite"
+        path.write_bytes(pack(graph, {**record, "evaluation": evaluation}, ""))
+        return _figures(path)
+
+    assert said(speakers) == "UAR 75.0 %, WA 80.0 % (int8; speakers apart, seeds [1])"
+    assert said(strangers) == "UAR 50.0 % (int8; mean of 2 corpora that training had not heard)"
+    assert said(speakers | strangers).count("UAR") == 2
+    assert said({}).startswith("no figures in ")
