@@ -15,8 +15,9 @@ from convert.graphs import build_graph
 from convert.integers import Quant, quantise
 from convert.interpret import run_graph
 from convert.ir import Float, Graph
-from convert.lower import WEIGHTED, Lowering
-from convert.observe import observe, run_float
+from convert.lift import WEIGHTED
+from convert.lower import Lowering
+from convert.observe import observe, origin, run_float
 from convert.recurrent import Precision
 from convert.widen import widen
 from edge_ser.errors import ConfigError
@@ -70,7 +71,8 @@ class Compiled:
         return quantise(features, self.input)  # type: ignore[no-any-return]
 
     def logits(self, codes: npt.NDArray[np.int8]) -> Float:
-        return (codes.astype(np.float32) - self.output.zero_point) * np.float32(self.output.scale)
+        lifted = (codes.astype(np.float32) - self.output.zero_point) * np.float32(self.output.scale)
+        return lifted - np.float32(self.output.lift)
 
 
 def compile_model(
@@ -97,8 +99,7 @@ def compile_graph(
     low, high = best_range(calibration)
     observe(graph, np.clip(calibration, low, high).astype(np.float32))
     graph.inputs[0].low, graph.inputs[0].high = low, high
-    graph.outputs[0].low *= OUTPUT_HEADROOM
-    graph.outputs[0].high *= OUTPUT_HEADROOM
+    _widen_output(graph, OUTPUT_HEADROOM)
     if options.int16_activations:
         widen(graph)
     if options.fine_tune and training is not None:
@@ -110,10 +111,15 @@ def compile_graph(
     carries = options.step or any(op.kind == "SCAN" for op in graph.ops)
     factor = (NOISE_STEPS_OF_STATES if carries else NOISE_STEPS) * noise / compiled.output.scale
     if factor > 1:
-        graph.outputs[0].low *= factor
-        graph.outputs[0].high *= factor
+        _widen_output(graph, factor)
         compiled = _lower(graph, options)
     return compiled
+
+
+def _widen_output(graph: Graph, factor: float) -> None:
+    for value in {graph.outputs[0], origin(graph.outputs[0])}:
+        value.low *= factor
+        value.high *= factor
 
 
 def _lower(graph: Graph, options: Options) -> Compiled:

@@ -208,9 +208,12 @@ def _global_mean(walk: Walk, layer: Any, x: Value, mask: Any = None) -> Value:
     axes = [1] if len(x.shape) == 3 else [1, 2]
     if walk.step:
         walk.pooled = layer.name
-    keep = bool(getattr(layer, "keepdims", False))
-    shape = [1 if n in axes else size for n, size in enumerate(x.shape) if keep or n not in axes]
-    return walk.graph.op("MEAN", [x], tuple(shape), axes=axes, keep=keep)
+    shape = [size for n, size in enumerate(x.shape) if n not in axes]
+    mean = walk.graph.op("MEAN", [x], tuple(shape), axes=axes, keep=False)
+    if not getattr(layer, "keepdims", False):
+        return mean
+    # MEAN itself could keep the axes, by a kernel of its own that rounds in another way on ARM than on x86.
+    return walk.reshape(mean, *(1 if n in axes else size for n, size in enumerate(x.shape)))
 
 
 def _attention(walk: Walk, layer: Any, x: Value, mask: Any = None) -> Value:

@@ -16,7 +16,8 @@ from keras import ops
 
 from convert.integers import Quant
 from convert.ir import Array, Float, Graph, Op, Value
-from convert.lower import WEIGHTED, quants
+from convert.lift import WEIGHTED
+from convert.lower import quants
 from convert.observe import run_float
 from train.predict import softmax
 
@@ -100,8 +101,9 @@ def rounded(array: Array, q: Quant) -> Array:
     """The nearest number that ``q`` can hold; the gradient is 1 inside its range and 0 outside."""
     half = 1 << (q.bits - 1)
     low, high = (-half - q.zero_point) * q.scale, (half - 1 - q.zero_point) * q.scale
-    inside = ops.clip(array, low, high)
-    return inside + ops.stop_gradient(ops.round(inside / q.scale) * q.scale - inside)
+    sign = -1.0 if q.negative else 1.0
+    inside = ops.clip(sign * array + q.lift, low, high)
+    return sign * (inside + ops.stop_gradient(ops.round(inside / q.scale) * q.scale - inside) - q.lift)
 
 
 def rounded_weights(weights: Array, axis: int) -> Array:

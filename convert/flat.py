@@ -1,7 +1,8 @@
 """Writes TFLite flatbuffers: sub-graphs of tensors and built-in operations, as small as the format allows.
 
-Equal constants are stored once, equal shapes and scales too (a flatbuffer may point twice at one vector),
-inner tensors have no names. Constants are aligned to 16 bytes, as the schema's ``force_align`` asks.
+Equal constants are stored once, equal shapes, scales and options too (a flatbuffer may point twice at one
+vector or table), inner tensors have no names. Constants are aligned to 16 bytes, as the schema's
+``force_align`` asks.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Writer:
         self.subgraphs: list[Subgraph] = []
         self._buffers: dict[bytes, int] = {b"": 0}  # buffer 0 is the empty one, by convention
         self._codes: dict[str, int] = {}
-        self._quantisations: dict[tuple[bytes, bytes, int], Any] = {}
+        self._quantisations: dict[tuple[bytes, bytes, int], _Once] = {}
+        self._options: dict[str, _Once] = {}
 
     @property
     def kinds(self) -> list[str]:
@@ -99,11 +101,13 @@ class Writer:
         table = _OPTIONS.get(kind)
         if table is not None:
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, table)
-            operator.builtinOptions = getattr(schema, table + "T")()
+            filled = getattr(schema, table + "T")()
             for key, value in options.items():
-                if not hasattr(operator.builtinOptions, key):
+                if not hasattr(filled, key):
                     raise KeyError(f"{table} has no field {key!r}")
-                setattr(operator.builtinOptions, key, value)
+                setattr(filled, key, value)
+            content = f"{table} {sorted(vars(filled).items())}"
+            operator.builtinOptions = self._options.setdefault(content, _Once(filled))
         self.subgraphs[subgraph].operators.append(operator)
 
     def pack(self, description: str) -> bytes:
@@ -126,23 +130,26 @@ class Writer:
         builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
         return bytes(builder.Output())
 
-    def _quantisation(self, scale: npt.NDArray[np.float32], zero_point: int, axis: int) -> Any:
+    def _quantisation(self, scale: npt.NDArray[np.float32], zero_point: int, axis: int) -> _Once:
         zero = np.full(len(scale), zero_point, np.int64)
         key = (scale.tobytes(), zero.tobytes(), axis)
         if key not in self._quantisations:
-            table = _Shared()
+            table = schema.QuantizationParametersT()
             table.scale, table.zeroPoint, table.quantizedDimension = scale, zero, axis
-            self._quantisations[key] = table
+            self._quantisations[key] = _Once(table)
         return self._quantisations[key]
 
 
-class _Shared(schema.QuantizationParametersT):  # type: ignore[misc]
-    """Packs itself once for each builder, however many tensors point to it."""
+class _Once:
+    """A table that packs itself once for each builder, however many others point to it."""
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
 
     def Pack(self, builder: Any) -> int:  # noqa: N802
-        packed: dict[int, int] = builder.packed_quantisations
+        packed: dict[int, int] = builder.packed
         if id(self) not in packed:
-            packed[id(self)] = super().Pack(builder)
+            packed[id(self)] = self.table.Pack(builder)
         return packed[id(self)]
 
 
@@ -151,7 +158,7 @@ class _Builder(flatbuffers.Builder):  # type: ignore[misc]
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
-        self.packed_quantisations: dict[int, int] = {}
+        self.packed: dict[int, int] = {}
         self._vectors: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x: npt.NDArray[Any]) -> int:  # noqa: N802

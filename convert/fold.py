@@ -1,10 +1,13 @@
 """Simplifies a float graph without changing what it computes: fewer operations, fewer roundings.
 
 Batch normalisation arrives as a multiplication and an addition by constants and disappears into the weights
-before it; a ReLU becomes the activation of the operation before it; neighbouring reshapes become one or none.
+before it; a ReLU becomes the activation of the operation before it; the mean of one frame is a reshape;
+neighbouring reshapes become one or none.
 """
 
 from __future__ import annotations
+
+from math import prod
 
 from convert.ir import Graph, Op, Value, constant
 
@@ -19,7 +22,9 @@ def fold(graph: Graph) -> None:
         op = graph.ops[position]
         before = op.inputs[0].produced_by
         sole = before is not None and before in graph.ops and _uses(graph, op.inputs[0]) == 1
-        if op.kind == "RESHAPE" and op.inputs[0].shape == op.outputs[0].shape:
+        if op.kind == "MEAN" and prod(op.inputs[0].shape) == prod(op.outputs[0].shape):
+            op.kind, op.options = "RESHAPE", {"shape": list(op.outputs[0].shape)}
+        elif op.kind == "RESHAPE" and op.inputs[0].shape == op.outputs[0].shape:
             _bypass(graph, op)
         elif op.kind == "RESHAPE" and before is not None and before.kind == "RESHAPE" and before in graph.ops:
             op.inputs[0] = before.inputs[0]

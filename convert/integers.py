@@ -11,11 +11,15 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Quant:
-    """real = (integer - zero_point) * scale."""
+    """real = (integer - zero_point) * scale, which is the number meant plus ``lift``, or, if ``negative``,
+    ``lift`` minus the number meant (convert/lift.py).
+    """
 
     scale: float
     zero_point: int
     bits: int = 8
+    lift: float = 0.0
+    negative: bool = False
 
     @property
     def dtype(self) -> str:

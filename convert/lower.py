@@ -3,7 +3,8 @@
 Quantisation follows TFLite's int8 specification: activations affine int8, weights symmetric int8 with a scale
 for each output channel, biases int32 (int64 beside int16 activations) at input scale times weight scale.
 Operations that only move data keep their input's scale; a state has one scale on both sides of a step; where
-one value reaches an operation that wants another scale, a QUANTIZE is written between.
+one value reaches an operation that wants another scale, zero is added to it in between. (A QUANTIZE from int8
+to int8 rounds negative halves one way on x86 and another on ARM, and so do layers: convert/lift.py.)
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ import numpy as np
 from convert.flat import INT8, INT16, Writer
 from convert.integers import Quant, centred, fixed_quant, quant_of_range, quantise, quantise_weights
 from convert.ir import MOVES, Graph, Op, Value
+from convert.lift import WEIGHTED, Lift, find_lifts, lifted, signed
 from edge_ser.errors import ModelError
 
-WEIGHTED = {"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"}
+
+def quants(graph: Graph) -> dict[Value, Quant]:
+    """The quantisation of every computed value of a graph."""
+    return _quants(graph, {}, find_lifts(graph))
 
 
-def quants(graph: Graph, given: dict[Value, Quant] | None = None) -> dict[Value, Quant]:
-    """The quantisation of every computed value of a graph. ``given`` fixes some (a loop body's inputs)."""
-    known: dict[Value, Quant] = dict(given or {})
+def _quants(graph: Graph, given: dict[Value, Quant], lifts: dict[Value, Lift]) -> dict[Value, Quant]:
+    """``given`` fixes the inputs of a loop's body."""
+    known: dict[Value, Quant] = dict(given)
     late = {state.before: state for state in graph.states if state.before.like is not None}
     for value in graph.inputs + [state.before for state in graph.states if state.before not in late]:
         known.setdefault(value, quant_of_range(value.low, value.high, value.bits))
@@ -37,17 +42,16 @@ def quants(graph: Graph, given: dict[Value, Quant] | None = None) -> dict[Value,
                 known.setdefault(before, known[before.like])
         if any(value.data is None and value not in known for value in op.inputs):
             raise ModelError("a ring buffer stands before the value that it repeats")
-        _quantise_op(op, known)
+        _quantise_op(op, known, lifts)
     return known
 
 
-def _quantise_op(op: Op, known: dict[Value, Quant]) -> None:
+def _quantise_op(op: Op, known: dict[Value, Quant], lifts: dict[Value, Lift]) -> None:
     if op.kind == "SCAN":
         body: Graph = op.options["body"]
         n_sequences = op.options["sequences"]
-        known.update(
-            quants(body, dict(zip(body.inputs, (known[x] for x in op.inputs[:n_sequences]), strict=True)))
-        )
+        given = dict(zip(body.inputs, (known[x] for x in op.inputs[:n_sequences]), strict=True))
+        known.update(_quants(body, given, lifts))
         known[op.outputs[0]] = known[body.outputs[0]]
         for start, end, state in zip(op.inputs[n_sequences:], op.outputs[1:], body.states, strict=True):
             known.setdefault(start, known[state.before])
@@ -58,6 +62,8 @@ def _quantise_op(op: Op, known: dict[Value, Quant]) -> None:
         first = next((known[item] for item in op.inputs if item.data is None), None)
         if fixed is not None:
             known[value] = fixed
+        elif value in lifts:
+            known[value] = lifts[value].quant(value)
         elif op.kind == "QUANTIZE" and first is not None and first.bits < value.bits:
             known[value] = Quant(centred(first).scale, 0, value.bits)
         elif first is not None and (op.kind in MOVES or _joins_equal(op, known)):
@@ -100,8 +106,10 @@ class Lowering:
         return self.writer.pack("edge_ser")
 
     def tensor(self, subgraph: int, value: Value, name: str = "") -> int:
-        q = self.quants[value]
-        return self.writer.tensor(subgraph, value.shape, q.dtype, q.scale, q.zero_point, name=name)
+        return self._tensor(subgraph, value.shape, self.quants[value], name)
+
+    def _tensor(self, subgraph: int, shape: tuple[int, ...], q: Quant, name: str = "") -> int:
+        return self.writer.tensor(subgraph, shape, q.dtype, q.scale, q.zero_point, name=name)
 
     def ops(self, subgraph: int, ops: list[Op], places: dict[Value, int]) -> None:
         for op in ops:
@@ -113,14 +121,46 @@ class Lowering:
             if op.kind == "QUANTIZE" and self.quants[op.outputs[0]].bits > self.quants[op.inputs[0]].bits:
                 self._widen(subgraph, op, places)
                 continue
+            if op.kind in WEIGHTED:
+                self._layer(subgraph, op, places)
+                continue
             inputs = self._inputs(subgraph, op, places)
             for value in op.outputs:
                 places[value] = self.tensor(subgraph, value)
             if op.kind == "SPLIT":  # the schema puts the axis first
                 inputs.insert(0, self.integers(subgraph, op.options["axis"]))
+            subtracts = op.kind == "ADD" and any(self._negative(value) for value in op.inputs)
+            kind = "SUB" if subtracts else op.kind
             self.writer.op(
-                subgraph, op.kind, inputs, [places[value] for value in op.outputs], **schema_options(op)
+                subgraph, kind, inputs, [places[value] for value in op.outputs], **schema_options(op)
             )
+
+    def _layer(self, subgraph: int, op: Op, places: dict[Value, int]) -> None:
+        """A layer gives nothing below zero (convert/lift.py); an ADD restores it where no reader copes."""
+        value = op.outputs[0]
+        wanted = self.quants[value]
+        held = lifted(wanted) if signed(op) and wanted.zero_point > -128 else wanted
+        inputs = [places[op.inputs[0]], *self._weights(subgraph, op, held)]
+        output = places[value] = self.tensor(subgraph, value)
+        if held != wanted:
+            output = self._tensor(subgraph, value.shape, held)
+        self.writer.op(subgraph, op.kind, inputs, [output], **schema_options(op))
+        if held != wanted:
+            self._add(subgraph, output, held, -held.lift, places[value])
+
+    def _add(self, subgraph: int, tensor: int, q: Quant, number: float, result: int) -> None:
+        """The number's scale is at most the tensor's, ``q``: so ADD rounds once, on all machines alike."""
+        key = (subgraph, number, q.scale)
+        if key not in self._constants:
+            own = quant_of_range(number, number) if number else Quant(q.scale, 0)
+            codes = quantise(np.array([number]), own)
+            self._constants[key] = self.writer.tensor(
+                subgraph, (1,), "int8", own.scale, own.zero_point, codes
+            )
+        self.writer.op(subgraph, "ADD", [tensor, self._constants[key]], [result], potScaleInt16=False)
+
+    def _negative(self, value: Value) -> bool:
+        return value.data is None and self.quants[value].negative
 
     def _widen(self, subgraph: int, op: Op, places: dict[Value, int]) -> None:
         """int8 to int16: a CAST of codes around zero, since tflite-runtime's QUANTIZE cannot widen."""
@@ -130,9 +170,6 @@ class Lowering:
         self.writer.op(subgraph, "CAST", [source], [places[wide]], inDataType=INT8, outDataType=INT16)
 
     def _inputs(self, subgraph: int, op: Op, places: dict[Value, int]) -> list[int]:
-        if op.kind in WEIGHTED:
-            x, weights, bias = op.inputs
-            return [places[x], *self._weights(subgraph, op.kind, x, weights, bias)]
         same_scale = self.quants[op.outputs[0]] if op.kind == "CONCATENATION" else None
         inputs = []
         for value in op.inputs:
@@ -145,11 +182,14 @@ class Lowering:
         return inputs + [self.integers(subgraph, numbers) for numbers in index_inputs(op)]
 
     def requantised(self, subgraph: int, places: dict[Value, int], value: Value, wanted: Quant) -> int:
-        """The value's tensor at the wanted scale, through a QUANTIZE if it has another."""
+        """The value's tensor at the wanted scale, converted if it has another."""
         if self.quants[value] == wanted:
             return places[value]
-        tensor = self.writer.tensor(subgraph, value.shape, wanted.dtype, wanted.scale, wanted.zero_point)
-        self.writer.op(subgraph, "QUANTIZE", [places[value]], [tensor])
+        tensor = self._tensor(subgraph, value.shape, wanted)
+        if self.quants[value].bits == wanted.bits == 8:
+            self._add(subgraph, places[value], self.quants[value], 0.0, tensor)
+        else:
+            self.writer.op(subgraph, "QUANTIZE", [places[value]], [tensor])
         return tensor
 
     def integers(self, subgraph: int, numbers: Any) -> int:
@@ -171,21 +211,27 @@ class Lowering:
             )
         return self._constants[key]
 
-    def _weights(self, subgraph: int, kind: str, x: Value, weights: Value, bias: Value) -> tuple[int, int]:
+    def _weights(self, subgraph: int, op: Op, held: Quant) -> tuple[int, int]:
+        """Weights and bias of a layer whose output is ``held`` so."""
+        x, weights, bias = op.inputs
         assert weights.data is not None and bias.data is not None
-        axis = 3 if kind == "DEPTHWISE_CONV_2D" else 0
-        key = (subgraph, weights, "weights")
-        codes, scale = quantise_weights(weights.data, axis)
+        axis = 3 if op.kind == "DEPTHWISE_CONV_2D" else 0
+        sign = -1 if held.negative else 1
+        codes, scale = quantise_weights(sign * weights.data, axis)
+        key = (subgraph, weights, sign)
         if key not in self._constants:
             self._constants[key] = self.writer.tensor(subgraph, weights.shape, "int8", scale, 0, codes, axis)
-        if kind == "FULLY_CONNECTED" and not bias.data.any():
-            return self._constants[key], -1  # the schema's sign for an input left out
         q = self.quants[x]
-        bias_key = (subgraph, bias, q)
+        terms = sign * bias.data.astype(np.float64) + held.lift
+        if op.kind == "FULLY_CONNECTED" and not terms.any() and not q.lift:
+            return self._constants[key], -1  # the schema's sign for an input left out
+        bias_key = (subgraph, bias, q, held)
         if bias_key not in self._constants:
             bias_scale = (np.float64(q.scale) * scale).astype(np.float32)
+            others = tuple(n for n in range(codes.ndim) if n != axis)
+            above = codes.sum(axis=others, dtype=np.int64) * (q.lift / q.scale)
             limit = 2**31 - 1
-            whole = np.clip(np.rint(bias.data / bias_scale.astype(np.float64)), -limit, limit)
+            whole = np.clip(np.rint(terms / bias_scale.astype(np.float64) - above), -limit, limit)
             dtype = "int64" if q.bits == 16 else "int32"
             self._constants[bias_key] = self.writer.tensor(subgraph, bias.shape, dtype, bias_scale, 0, whole)
         return self._constants[key], self._constants[bias_key]
@@ -198,8 +244,6 @@ def index_inputs(op: Op) -> list[Any]:
         return [o["begin"], o["size"]]
     if op.kind in ("MEAN", "SUM", "TRANSPOSE"):
         return [o["axes"]]
-    if op.kind == "RESHAPE":
-        return [o["shape"]]
     return [o["pads"]] if op.kind == "PAD" else []
 
 

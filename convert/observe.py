@@ -90,13 +90,13 @@ def _tie_joined(graph: Graph) -> None:
     own).
     """
     for op in graph.ops:
-        origins = [_origin(value) for value in op.inputs]
+        origins = [origin(value) for value in op.inputs]
         free = [value.produced_by is not None and value.produced_by.kind not in _GIVEN for value in origins]
         if op.kind == "CONCATENATION" and all(free):
             _same_range([*op.inputs, *origins])
 
 
-def _origin(value: Value) -> Value:
+def origin(value: Value) -> Value:
     """The value whose quantisation ``value`` takes over, through operations that only move data."""
     while value.produced_by is not None and value.produced_by.kind in MOVES:
         value = value.produced_by.inputs[0]

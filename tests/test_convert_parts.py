@@ -163,17 +163,17 @@ def test_fine_tuning_brings_int8_nearer_to_float():
     array = np.asarray(kernel).copy()
     array[0, 0, :] = 12.0
     kernel.assign(array)
-    calibration, x = sequences(32, 4, 10), sequences(16, 4, 10, seed=2)
+    calibration, x = sequences(256, 4, 10), sequences(16, 40, 10, seed=2)  # many steps: their mean is finer
     calibration[..., 0] *= 0.05
     x[..., 0] *= 0.05
     expected = np.asarray(model(x, training=False))
     errors = []
-    for epochs in (0, 4):
+    for epochs in (0, 8):
         compiled = compile_model(model, calibration, Options(2, True, fine_tune=epochs), calibration)
         rows = run_graph(compiled.flatbuffer, [compiled.quantise(each) for each in x])
         means = np.stack([compiled.logits(each).mean(axis=0) for each in rows])
         errors.append(np.sqrt(np.mean((means - expected) ** 2)))
-    assert errors[1] < errors[0]
+    assert errors[1] < 0.9 * errors[0]
 
 
 def test_fine_tuning_is_repeatable():
