@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-FILE   ?= $(firstword $(wildcard /usr/share/sounds/alsa/Front_Center.wav) tests/data/hello.wav)
+FILE   ?= $(firstword $(wildcard /usr/share/sounds/alsa) tests/data/hello.wav)
 
 SOURCES := setup.py pyproject.toml $(wildcard native/*.pyx native/src/* native/include/*)
 

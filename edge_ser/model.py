@@ -29,7 +29,7 @@ from edge_ser.model_record import parse_record
 if TYPE_CHECKING:
     from edge_ser.self_test import SelfTest
 
-DEFAULT_MODEL = "emodb-cnn"
+DEFAULT_MODEL = "multi-cnn"
 MODELS = Path(__file__).parent / "models"
 MAX_FILE_BYTES = 64 << 20
 MAX_MEMBER_BYTES = 4 << 20

@@ -45,6 +45,11 @@ def test_the_models_that_are_installed_are_listed_the_default_first(info):
     for line in lines:
         model = Model.load(line.split()[0])
         assert f" {model.form}; {', '.join(model.labels)}; " in line and "; UAR 0." in line
+        strangers = model.record["evaluation"].get("strangers")
+        if strangers:
+            figure = f"UAR {strangers['mean']['plain']['uar']:.3f}"
+            assert line.endswith(f"; {figure} in unheard corpora")
+            assert f"{figure} [" in info(model.name)[1]
     records = [json.loads(line) for line in info("--list", "--json")[1].splitlines()]
     assert [record["name"] for record in records] == shipped_models()
 

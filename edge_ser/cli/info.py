@@ -60,8 +60,10 @@ def _list(arguments: Namespace) -> int:
             record = {"v": 1, "type": "model", "file": model.source, **model.record}
             print(dumps(record, ensure_ascii=False))
             continue
-        uar = model.record.get("evaluation", {}).get("uar")
+        evaluation = model.record.get("evaluation", {})
+        uar, strangers = evaluation.get("uar"), _strangers(evaluation)
         figure = f"; UAR {uar['int8']:.3f}" if isinstance(uar, dict) and "int8" in uar else ""
+        figure += f"; UAR {strangers['uar']:.3f} in unheard corpora" if strangers else ""
         corpora = _objects(model.record.get("training", {}).get("corpora"))
         learnt = ", ".join(str(entry.get("name", "?")) for entry in corpora)
         print(
@@ -96,6 +98,7 @@ def _summary(model: Model) -> list[tuple[str, str]]:
             for name in ("uar", "wa")
             if isinstance(evaluation.get(name), dict)
         ),
+        ("strangers", _unheard(_strangers(evaluation))),
         ("licence", str(record.get("license", ""))),
         ("for", str(record.get("intended_use", ""))),
         ("limits", str(record.get("limits", ""))),
@@ -110,6 +113,22 @@ def _objects(values: Any) -> list[dict[str, Any]]:
 def _corpus(entry: dict[str, Any]) -> str:
     size = f"{entry.get('utterances', '?')} utterances, {entry.get('speakers', '?')} speakers"
     return f"{entry.get('name', '?')} ({entry.get('language', '?')}, {size}, {entry.get('license', '?')})"
+
+
+def _strangers(evaluation: Any) -> dict[str, Any]:
+    """Mean UAR, with its interval, over corpora of which training had nothing; empty where not measured."""
+    try:
+        mean = evaluation["strangers"]["mean"]["plain"]
+        return {"uar": float(mean["uar"]), "interval": [float(end) for end in mean["interval"]]}
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _unheard(strangers: dict[str, Any]) -> str:
+    if not strangers:
+        return ""
+    low, high = strangers["interval"]
+    return f"UAR {strangers['uar']:.3f} [{low:.3f}, {high:.3f}], mean of corpora that training had not heard"
 
 
 def _figure(value: dict[str, Any]) -> str:
