@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from live_parts import RATE_HZ, recording
+from live_parts import RATE_HZ, MosquittoBroker, recording, wait_for
 from numpy.typing import NDArray
 from small_models import signal
 
@@ -218,12 +218,18 @@ def test_in_steady_noise_the_level_gate_learns_the_room() -> None:
 
 
 @pytest.mark.long
-def test_eight_hours_at_full_speed_leave_memory_descriptors_and_threads_as_they_were() -> None:
-    """The shipped model, adapting, with Silero, on speech of the corpora. For the sinks see test_sinks.py."""
+def test_eight_hours_at_full_speed_leave_memory_descriptors_and_threads_as_they_were(
+    make_broker: Callable[..., MosquittoBroker], tmp_path: Path
+) -> None:
+    """The shipped model, adapting, with Silero, on speech of the corpora, heard by all that a service has."""
     import threading
 
     from edge_ser.adaptation import Adaptation
     from edge_ser.live.listener import Listener
+    from edge_ser.live.sinks.jsonl import JsonLinesSink
+    from edge_ser.live.sinks.mqtt import Broker, MqttSink
+    from edge_ser.live.sinks.page import PageSink
+    from edge_ser.live.sinks.textfile import TextfileSink
     from edge_ser.live.sources import FileSource
 
     talk = np.concatenate(
@@ -233,7 +239,20 @@ def test_eight_hours_at_full_speed_leave_memory_descriptors_and_threads_as_they_
     source = FileSource(itertools.repeat(talk, rounds), RATE_HZ, name="talk", paced=False)
     classifier = Classifier()
     stream = Stream(classifier, adaptation=Adaptation(classifier.model))
-    listener = Listener(source, stream, [])
+    broker = make_broker()
+    broker.start()
+    mqtt = MqttSink(
+        Broker("127.0.0.1", broker.port),
+        name="long", labels=classifier.labels, model="m", version="1", heartbeat_s=1,
+    )  # fmt: skip
+    wait_for(mqtt._client.is_connected)
+    sinks = [
+        JsonLinesSink(Path("/dev/null").open("w")),  # noqa: SIM115
+        TextfileSink(tmp_path / "edge_ser.prom"),
+        PageSink("127.0.0.1:0", name="long", labels=classifier.labels, model="m"),
+        mqtt,
+    ]
+    listener = Listener(source, stream, sinks, heartbeat_s=0.05)
     measured: list[tuple[float, int, int, int]] = []
     while not source.finished:
         listener.step()
@@ -252,6 +271,7 @@ def test_eight_hours_at_full_speed_leave_memory_descriptors_and_threads_as_they_
     assert stream.windows == rounds * len(talk) // (RATE_HZ // 2)
     assert stream.scored > stream.windows / 2
     assert slope_kb_h < 10
+    assert listener.sink_errors == 0
     assert settled[0][2:] == settled[-1][2:]
 
 

@@ -8,7 +8,7 @@ docs/formats.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from edge_ser.prediction import NO_SPEECH as NO_SPEECH
@@ -28,7 +28,7 @@ class Event:
         """The event as a JSON object: schema version, type, then the fields, rounded to what they are
         worth.
         """
-        values = {f.name: _rounded(getattr(self, f.name)) for f in fields(self)}
+        values = {name: _rounded(value) for name, value in vars(self).items()}
         return {"v": 1, "type": self.kind, **values}
 
 
