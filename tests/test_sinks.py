@@ -346,7 +346,7 @@ def test_a_broker_that_nobody_vouches_for_gets_nothing(
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["json", "page", "metrics", "mqtt"])
 def test_eight_hours_of_events_stay_nowhere(name: str, tmp_path: Path, make_broker: MakeBroker) -> None:
-    """Half-second windows, a status a second, a change every four. A byte kept of each event would be 90 KB."""
+    """Half-second windows, a status a second, a change every four: a byte kept of each would be 90 KB."""
     broker = make_broker()
     if name == "mqtt":
         broker.start()

@@ -60,9 +60,9 @@ class PageSink:
     ) -> None:
         self._about = {"name": name, "labels": list(labels), "model": model, "banner": banner}
         self._lock = threading.Lock()
-        self._windows: deque[dict[str, Any]] = deque()
-        self._notes: deque[dict[str, Any]] = deque(maxlen=50)
-        self._status: dict[str, Any] | None = None
+        self._windows: deque[tuple[float, str]] = deque()  # as JSON, which takes a third of a record's memory
+        self._notes: deque[str] = deque(maxlen=50)
+        self._status = "null"
         self._viewers: list[queue.Queue[str | None]] = []
         host, port = split_address(address)
         try:
@@ -76,19 +76,16 @@ class PageSink:
         log.info("live page: http://%s:%d/", f"[{host}]" if ":" in host else host, self.port)
 
     def handle(self, event: Event) -> None:
-        record = event.record()
+        message = json.dumps(event.record(), separators=(",", ":"))
         with self._lock:
             if isinstance(event, Window):
-                self._windows.append(record)
-                while self._windows[0]["time_s"] < event.time_s - HISTORY_S:
+                self._windows.append((event.time_s, message))
+                while self._windows[0][0] < event.time_s - HISTORY_S:
                     self._windows.popleft()
             elif isinstance(event, Status):
-                self._status = record
+                self._status = message
             else:
-                self._notes.append(record)
-            if not self._viewers:
-                return
-            message = json.dumps(record, separators=(",", ":"))
+                self._notes.append(message)
             for viewer in list(self._viewers):
                 try:
                     viewer.put_nowait(message)
@@ -111,15 +108,10 @@ class PageSink:
             if len(self._viewers) >= MAX_VIEWERS:
                 return None
             self._viewers.append(viewer)
-            so_far = {
-                "v": 1,
-                "type": "hello",
-                **self._about,
-                "windows": list(self._windows),
-                "notes": list(self._notes),
-                "status": self._status,
-            }
-        return json.dumps(so_far, separators=(",", ":")), viewer
+            windows = ",".join(message for _, message in self._windows)
+            so_far = f'"windows":[{windows}],"notes":[{",".join(self._notes)}],"status":{self._status}'
+        about = json.dumps({"v": 1, "type": "hello", **self._about}, separators=(",", ":"))
+        return f"{about[:-1]},{so_far}}}", viewer
 
     def leave(self, viewer: queue.Queue[str | None]) -> None:
         """The viewer is gone."""
