@@ -10,8 +10,10 @@ E, A, B the transforms of x[2j], x[4j+1], x[4j-1],
     X[k] = E[k] + p,   X[k+N/2] = E[k] - p,   X[k+N/4] = E[k+N/4] - i m,   X[k+3N/4] = E[k+N/4] + i m.
 
 W^k is taken as cos (1 - i tan), and the common cosine moved behind the sums, so that products fuse with
-additions. A value is loaded where it is first needed and a result stored as soon as it is known: compilers
-keep that order, and it is what keeps the number of live values near the number of registers.
+additions. Which product fuses with which sum is written out (es_multiply_add): the same codelet is compiled
+for one frame and for a block, and compilers would not always choose alike. A value is loaded where it is
+first needed and a result stored as soon as it is known: compilers keep that order, and it is what keeps the
+number of live values near the number of registers.
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ COMPLEX_PASSES = (16, 32, 64)
 
 @dataclass(frozen=True)
 class Real:
-    """A C variable, perhaps to be negated. None stands for zero."""
+    """A C variable, or the product of two, perhaps to be negated. None stands for zero."""
 
     name: str
     negative: bool = False
+    times: str = ""
 
     def __neg__(self) -> Real:
-        return Real(self.name, not self.negative)
+        return Real(self.name, not self.negative, self.times)
 
 
 Value = Real | None
@@ -53,6 +56,7 @@ class Writer:
     """Collects C statements, one operation each."""
 
     lines: list[str] = field(default_factory=list)
+    products: dict[Real, str] = field(default_factory=dict)  # that were needed by themselves
     count: int = 0
 
     def assign(self, expression: str) -> Real:
@@ -61,14 +65,29 @@ class Writer:
         self.lines.append(f"    const V {name} = {expression};")
         return Real(name)
 
+    def name(self, a: Real) -> str:
+        """The variable that holds a, less its sign."""
+        if not a.times:
+            return a.name
+        if a not in self.products and -a not in self.products:
+            self.products[a] = self.assign(f"{a.name} * {a.times}").name
+        return self.products[a] if a in self.products else self.products[-a]
+
     def add(self, a: Value, b: Value) -> Value:
         if a is None or b is None:
             return a if b is None else b
         if a.negative and b.negative:
-            return -self.assign(f"{a.name} + {b.name}")
+            return -self.add(-a, -b)  # type: ignore[operator]
+        if b.times and not a.negative:
+            first = self.name(a)
+            if b.negative:
+                return self.assign(f"es_subtract_product({first}, {b.name}, {b.times})")
+            return self.assign(f"es_multiply_add({b.name}, {b.times}, {first})")
+        if a.times and not (a.negative or b.negative):
+            return self.add(b, a)
         if a.negative:
-            return self.assign(f"{b.name} - {a.name}")
-        return self.assign(f"{a.name} {'-' if b.negative else '+'} {b.name}")
+            return self.assign(f"{self.name(b)} - {self.name(a)}")
+        return self.assign(f"{self.name(a)} {'-' if b.negative else '+'} {self.name(b)}")
 
     def sub(self, a: Value, b: Value) -> Value:
         return self.add(a, negated(b))
@@ -79,14 +98,13 @@ class Writer:
             return a
         if factor == 1.0 or factor == -1.0:
             return self.add(a, b if factor > 0 else -b)
-        minus = (factor < 0) != b.negative
-        product = f"ES_C({abs(factor)!r}f) * {b.name}"
-        if a is None:
-            value = self.assign(product)
-            return -value if minus else value
+        assert a is not None
         if a.negative:
             return -self.add_product(-a, -factor, b)  # type: ignore[operator]
-        return self.assign(f"{a.name} {'-' if minus else '+'} {product}")
+        first, second, constant = self.name(a), self.name(b), f"ES_C({abs(factor)!r}f)"
+        if (factor < 0) != b.negative:
+            return self.assign(f"es_subtract_product({first}, {constant}, {second})")
+        return self.assign(f"es_multiply_add({constant}, {second}, {first})")
 
 
 def twisted_pair(w: Writer, a: Complex, b: Complex, k: int, n: int) -> tuple[float, Complex, Complex]:
@@ -184,7 +202,8 @@ def real_pass(n: int, used: int) -> str:
         if i >= used:
             return None
         if i not in loaded:
-            loaded[i] = w.assign(f"ES_WINDOWED({i})")
+            sample, window = (w.assign(f"{what}(column, {i}, block)") for what in ("sample_of", "window_of"))
+            loaded[i] = Real(sample.name, times=window.name)
         return loaded[i]
 
     def store(k: int, value: Complex) -> None:
@@ -192,18 +211,13 @@ def real_pass(n: int, used: int) -> str:
         assert re is not None
         if k == 0 or k == n // 2:
             assert im is None and not re.negative
-            w.lines.append(f"    es_store_aligned({'re' if k == 0 else 'middle'}, {re.name});")
+            w.lines.append(f"    es_store_aligned(column->{'re' if k == 0 else 'middle'}, {re.name});")
             return
         assert im is not None
-        w.lines.append(f"    ES_TWIDDLE({k}, {sign(re)}{re.name}, {sign(im)}{im.name});")
+        w.lines.append(f"    turn(column, {k}, {sign(re)}{re.name}, {sign(im)}{im.name}, block);")
 
     real_fft(w, load, list(range(n)), store)
-    return function(
-        f"real_pass_{n}_{used}",
-        "const float *x, V first, V offset, const float *window, ptrdiff_t n_columns, const float *twiddle, "
-        "float *re, float *im, float *middle",
-        w,
-    )
+    return function(f"real_pass_{n}_{used}", "const es_column *column, const int block", w)
 
 
 def sign(a: Real) -> str:
@@ -216,7 +230,7 @@ def complex_pass(n: int) -> str:
 
     def load(i: int) -> Complex:
         if i not in loaded:
-            loaded[i] = (w.assign(f"re[{i}]"), w.assign(f"im[{i}]"))
+            loaded[i] = tuple(w.assign(f"es_load_aligned({part} + {i} * ES_LANES)") for part in ("re", "im"))
         return loaded[i]
 
     def store(k: int, value: Complex) -> None:
@@ -231,7 +245,7 @@ def complex_pass(n: int) -> str:
     complex_fft(w, load, list(range(n)), store)
     return function(
         f"complex_pass_{n}",
-        "const V *re, const V *im, ptrdiff_t distance, float *up, float *down, const int lanes",
+        "const float *re, const float *im, ptrdiff_t distance, float *up, float *down, const int lanes",
         w,
     )
 
@@ -241,25 +255,9 @@ def function(name: str, parameters: str, w: Writer) -> str:
 
 
 def text() -> str:
-    head = """\
-/* Written by generate_codelets.py; don't edit. What the passes mean is said in fft_kernel.h. */
-
-/* Row i of the frame: samples less their mean, times the window. Row 0 is given: pre-emphasis ends there. */
-#define ES_WINDOWED(i)                                                                                  \\
-    ((((i) == 0 ? first : es_load(x + (i) * n_columns)) - offset) * es_load_aligned(window + (i) * n_columns))
-
-/* Turns the value of bin k by the twiddle of its column and stores it in row k. */
-#define ES_TWIDDLE(k, re_k, im_k)                                                                       \\
-    do {                                                                                                \\
-        const V re_ = (re_k), im_ = (im_k);                                                             \\
-        const V cos_ = es_load_aligned(twiddle + (2 * (k) - 2) * n_columns);                            \\
-        const V sin_ = es_load_aligned(twiddle + (2 * (k) - 1) * n_columns);                            \\
-        es_store_aligned(re + (k) * n_columns, re_ * cos_ + im_ * sin_);                                \\
-        es_store_aligned(im + (k) * n_columns, im_ * cos_ - re_ * sin_);                                \\
-    } while (0)
-"""
+    head = "/* Written by generate_codelets.py; don't edit. What the passes mean is said in fft_kernel.h. */"
     passes = [real_pass(n, used) for n, used in REAL_PASSES] + [complex_pass(n) for n in COMPLEX_PASSES]
-    return head + "\n" + "\n\n".join(passes) + "\n\n#undef ES_WINDOWED\n#undef ES_TWIDDLE\n"
+    return "\n\n".join([head, *passes]) + "\n"
 
 
 def main() -> int:

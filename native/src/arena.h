@@ -33,4 +33,16 @@ static inline float *es_arena_zeros(es_arena *arena, size_t n)
     return piece;
 }
 
+/* A table with each of its n numbers `copies` times, for vectors that would have to be filled with it; itself when once
+ * is enough. */
+static inline const float *es_arena_copies(es_arena *arena, const float *table, size_t n, int32_t copies)
+{
+    if (copies == 1)
+        return table;
+    float *copied = es_arena_floats(arena, n * (size_t)copies);
+    for (size_t i = 0; copied && i < n * (size_t)copies; i++)
+        copied[i] = table[i / (size_t)copies];
+    return copied;
+}
+
 #endif

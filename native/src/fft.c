@@ -41,12 +41,12 @@ static void fill_tables(es_fft *fft)
     }
 }
 
-void es_fft_init(es_fft *fft, int32_t n_fft, int32_t window_length, int32_t lanes, es_arena *arena)
+void es_fft_init(es_fft *fft, int32_t n_fft, int32_t window_length, int32_t lanes, int32_t copies, es_arena *arena)
 {
     const int32_t n_rows = rows_of(n_fft), n_columns = n_fft / n_rows;
     const int32_t needed = (window_length + n_columns - 1) / n_columns;
     const int32_t middle_width = n_columns / 2 < lanes ? lanes : n_columns / 2;
-    const size_t n_half = (size_t)(lanes * (n_rows / 2) * n_columns);
+    const size_t n_half = (size_t)(n_rows / 2 * n_columns), n_block = lanes > 1 ? (size_t)lanes : 0;
     *fft = (es_fft){
         .n_fft = n_fft,
         .n_rows = n_rows,
@@ -57,8 +57,13 @@ void es_fft_init(es_fft *fft, int32_t n_fft, int32_t window_length, int32_t lane
         .middle_width = middle_width,
         .re = es_arena_zeros(arena, n_half),
         .im = es_arena_zeros(arena, n_half),
-        .middle_row = es_arena_zeros(arena, (size_t)(lanes * n_columns)),
+        .middle_row = es_arena_zeros(arena, (size_t)n_columns),
+        .block_re = es_arena_zeros(arena, n_block * n_half),
+        .block_im = es_arena_zeros(arena, n_block * n_half),
+        .block_middle_row = es_arena_zeros(arena, n_block * (size_t)n_columns),
     };
     if (arena->base)
         fill_tables(fft);
+    fft->block_twiddle = es_arena_copies(arena, fft->twiddle, (size_t)((n_rows - 2) * n_columns), copies);
+    fft->block_middle = es_arena_copies(arena, fft->middle, (size_t)(n_columns * middle_width), copies);
 }

@@ -14,8 +14,9 @@
 #include "spectral.h"
 
 enum {
-    BUFFER_HOPS = 16, /* how far pushing may run ahead of pulling, in hops beyond two windows; stays in the L1 cache */
-    INT8_ROWS = 16    /* rows that are quantised together */
+    BUFFER_HOPS = ES_BATCH, /* how far pushing may run ahead of pulling, in hops beyond two windows */
+    INT8_ROWS = 16,         /* rows that are quantised together */
+    LEAD = 16               /* places before the buffer: the kernel may read one */
 };
 
 struct es_frontend {
@@ -182,11 +183,11 @@ size_t es_ready(const es_frontend *fe)
     return rows_from(fe, frames_available(fe));
 }
 
-/* Rows that take whole blocks of static rows only: frames are cheaper together. Of a signal that has ended, all. */
-static size_t ready_in_blocks(const es_frontend *fe)
+/* Rows that take whole batches of static rows only: frames are cheaper together. Of a signal that has ended, all. */
+static size_t ready_in_batches(const es_frontend *fe)
 {
-    const size_t available = frames_available(fe), block = (size_t)fe->spectral.kernel->lanes;
-    return rows_from(fe, fe->finished ? available : available / block * block);
+    const size_t available = frames_available(fe);
+    return rows_from(fe, fe->finished ? available : available / ES_BATCH * ES_BATCH);
 }
 
 size_t es_pull(es_frontend *fe, float *rows, size_t max_frames)
@@ -246,7 +247,7 @@ size_t es_process(es_frontend *fe, const float *samples, size_t n, float *rows)
     size_t done = 0;
     for (size_t taken = 0; taken < n;) {
         taken += es_push(fe, samples + taken, n - taken);
-        done += es_pull(fe, rows + done * fe->n_features, ready_in_blocks(fe));
+        done += es_pull(fe, rows + done * fe->n_features, ready_in_batches(fe));
     }
     es_finish(fe);
     done += es_pull(fe, rows + done * fe->n_features, n_frames - done);
@@ -254,10 +255,10 @@ size_t es_process(es_frontend *fe, const float *samples, size_t n, float *rows)
     return done;
 }
 
-/* Pulls what is ready in blocks and quantises it. */
+/* Pulls what is ready in batches and quantises it. */
 static size_t pull_int8(es_frontend *fe, const float *scale, const float *offset, int8_t *quantized)
 {
-    const size_t n = ready_in_blocks(fe);
+    const size_t n = ready_in_batches(fe);
     for (size_t done = 0; done < n;) {
         const size_t k = es_pull(fe, fe->int8_rows, n - done < INT8_ROWS ? n - done : INT8_ROWS);
         es_quantize_rows(fe->int8_rows, k, fe->n_features, scale, offset, quantized + done * fe->n_features);
@@ -337,7 +338,9 @@ static void lay_out(es_frontend *fe, const es_options *o, es_arena *arena)
         es_sliding_init(&fe->sliding, &fe->column_sums, (size_t)o->normalize_frames, arena);
     fe->int8_rows = es_arena_floats(arena, INT8_ROWS * width);
     fe->capacity = 2 * (size_t)o->window_length + BUFFER_HOPS * (size_t)o->hop_length;
-    fe->buffer = es_arena_zeros(arena, fe->capacity + es_overhang(&fe->spectral));
+    fe->buffer = es_arena_zeros(arena, LEAD + fe->capacity + es_overhang(&fe->spectral));
+    if (fe->buffer)
+        fe->buffer += LEAD;
 }
 
 size_t es_frontend_size(const es_options *options)

@@ -87,81 +87,41 @@ static void piece_statistics(const es_spectral *sp, const float *restrict x, flo
     *spread = es_sum(square[0] + square[1]) - (float)pieces->length * difference * difference;
 }
 
-/* A value of the same piece of each frame; of a single frame in all lanes, as it was stored a moment ago by itself and
- * a vector around it would have to wait for it. */
-static inline V piece_of_frames(const float *value, int n_frames)
-{
-    return n_frames == 1 ? es_splat(*value) : es_load(value);
-}
-
-/* Mean and raw energy [ES_LANES] of n_frames <= ES_LANES frames, from pieces that neighbouring frames share. The spread
- * about the mean of all follows from those about the means of the pieces (Chan, Golub and LeVeque 1979). */
-static void frame_statistics(const es_spectral *sp, const float *samples, int n_frames, float *mean, float *energy)
+static void batch_statistics(const es_spectral *sp, const float *samples, int n_frames)
 {
     const es_pieces *pieces = &sp->pieces;
     const int32_t *place = pieces->place, n = (n_frames - 1) * pieces->per_hop + pieces->per_frame;
     for (int32_t p = 0; pieces->needed && p < n; p++)
         piece_statistics(sp, samples + p * pieces->distance, pieces->mean + place[p], pieces->spread + place[p]);
+}
+
+/* A value of the same piece of each frame; of a single frame in all lanes, as it was stored a moment ago by itself and
+ * a vector around it would have to wait for it. */
+static ES_INLINE V piece_of_frames(const float *value, const int block)
+{
+    return block ? es_load(value) : es_splat(*value);
+}
+
+/* What is to be subtracted from the emphasised samples of frames `first` and the next of a batch, and their raw energy;
+ * from the pieces that neighbouring frames share. Pre-emphasis leaves (1 - a) of the mean, as x[-1] = x[0]. The spread
+ * about the mean of all follows from those about the means of the pieces (Chan, Golub and LeVeque 1979). */
+static ES_INLINE void frame_statistics(const es_spectral *sp, int first, V *offset, V *energy, const int block)
+{
+    const es_pieces *pieces = &sp->pieces;
+    const float *mean = pieces->mean + first, *spread = pieces->spread + first;
+    const int32_t *place = pieces->place;
     V sum = es_splat(0.0f), inner = sum, outer = sum;
     for (int32_t p = 0; p < pieces->per_frame; p++) {
-        sum += piece_of_frames(pieces->mean + place[p], n_frames);
-        inner += piece_of_frames(pieces->spread + place[p], n_frames);
+        sum += piece_of_frames(mean + place[p], block);
+        inner += piece_of_frames(spread + place[p], block);
     }
     const V m = sum * es_splat(1.0f / (float)pieces->per_frame);
     for (int32_t p = 0; p < pieces->per_frame; p++) {
-        const V d = piece_of_frames(pieces->mean + place[p], n_frames) - m;
+        const V d = piece_of_frames(mean + place[p], block) - m;
         outer += d * d;
     }
-    es_store(mean, m);
-    es_store(energy, inner + outer * es_splat((float)pieces->length));
-}
-
-/* Where there is pre-emphasis in the frame: emphasised[i] = x[i] - a x[i-1] for all frames at once, they overlap.
- * Returns what pass 1 is to read in place of the samples. */
-static const float *emphasise(const es_spectral *sp, const float *restrict x, int n_frames)
-{
-    if (sp->frame_preemphasis == 0.0f)
-        return x;
-    float *restrict emphasised = sp->emphasised;
-    const V a = es_splat(sp->frame_preemphasis);
-    const int32_t n = (n_frames - 1) * sp->hop_length + sp->frame_length;
-    es_store_aligned(emphasised, es_load(x)); /* frame_of mends the start of every frame */
-    for (int32_t i = ES_LANES; i < n; i += ES_LANES)
-        es_store_aligned(emphasised + i, es_load(x + i) - a * es_load(x + i - 1));
-    return emphasised;
-}
-
-/* The frame at samples: x[-1] = x[0] for the pre-emphasis, which leaves (1 - a) of the mean. */
-static inline es_frame frame_of(const es_spectral *sp, const float *samples, const float *emphasised, float mean)
-{
-    const V x = es_load(samples), a = es_splat(sp->frame_preemphasis);
-    const V first = x - a * es_repeat_first(x);
-    return (es_frame){emphasised, first, es_splat(mean - sp->frame_preemphasis * mean)};
-}
-
-static float windowed_energy(const es_spectral *sp, const es_frame *frame)
-{
-    V y = (frame->first - frame->offset) * es_load_aligned(sp->window), sum = y * y;
-    for (int32_t i = ES_LANES; i < sp->frame_length; i += ES_LANES) {
-        y = (es_load(frame->x + i) - frame->offset) * es_load_aligned(sp->window + i);
-        sum += y * y;
-    }
-    return es_sum(sum);
-}
-
-/* Pass 1 of the FFT of n_frames frames, and their energies as far as samples have them. */
-static void transform_frames(const es_spectral *sp, const float *samples, int n_frames, float *energy)
-{
-    float mean[ES_LANES];
-    frame_statistics(sp, samples, n_frames, mean, energy);
-    const float *emphasised = emphasise(sp, samples, n_frames);
-    for (int f = 0; f < n_frames; f++) {
-        const int32_t start = f * sp->hop_length;
-        const es_frame frame = frame_of(sp, samples + start, emphasised + start, mean[f]);
-        pass_down_columns(&sp->fft, &frame, sp->window, f);
-        if (sp->energy == ES_ENERGY_WINDOWED)
-            energy[f] = windowed_energy(sp, &frame);
-    }
+    *offset = es_subtract_product(m, es_splat(sp->frame_preemphasis), m);
+    *energy = inner + outer * es_splat((float)pieces->length);
 }
 
 static inline V floored_log(const es_spectral *sp, V energy)
@@ -179,6 +139,29 @@ static inline void copy_floats(const float *restrict from, int32_t n, float *res
 }
 
 /* ---- one frame: bins, bands, cepstra in the lanes ---- */
+
+/* emphasised[i] = x[i] - a x[i-1], where there is pre-emphasis in the frame. The first vector comes with the frame. */
+static es_frame frame_at(const es_spectral *sp, const float *restrict x, V offset)
+{
+    const V a = es_splat(sp->frame_preemphasis), start = es_load(x);
+    const V first = es_subtract_product(start, a, es_repeat_first(start));
+    if (sp->frame_preemphasis == 0.0f)
+        return (es_frame){x, first, offset};
+    float *restrict emphasised = sp->emphasised;
+    for (int32_t i = ES_LANES; i < sp->frame_length; i += ES_LANES)
+        es_store_aligned(emphasised + i, es_subtract_product(es_load(x + i), a, es_load(x + i - 1)));
+    return (es_frame){emphasised, first, offset};
+}
+
+static float windowed_energy(const es_spectral *sp, const es_frame *frame)
+{
+    V y = (frame->first - frame->offset) * es_load_aligned(sp->window), sum = y * y;
+    for (int32_t i = ES_LANES; i < sp->frame_length; i += ES_LANES) {
+        y = (es_load(frame->x + i) - frame->offset) * es_load_aligned(sp->window + i);
+        sum += y * y;
+    }
+    return es_sum(sum);
+}
 
 static float spectrum_energy(const es_spectral *sp)
 {
@@ -269,19 +252,24 @@ static void frame_cepstra(const es_spectral *sp, float *row)
             }
         }
         const V e = even[0] + even[1], o = odd[0] + odd[1];
-        es_store_aligned(sp->columns + 2 * c, es_zip_low(e, o));
-        es_store_aligned(sp->columns + 2 * c + ES_LANES, es_zip_high(e, o));
+        es_store_aligned(sp->cepstra + 2 * c, es_zip_low(e, o));
+        es_store_aligned(sp->cepstra + 2 * c + ES_LANES, es_zip_high(e, o));
     }
-    copy_floats(sp->columns, sp->n_mfcc, row);
+    copy_floats(sp->cepstra, sp->n_mfcc, row);
 }
 
 static void frame_row(const es_spectral *sp, const float *samples, float *row)
 {
-    float energy[ES_LANES];
-    transform_frames(sp, samples, 1, energy);
+    V offset, energy;
+    batch_statistics(sp, samples, 1);
+    frame_statistics(sp, 0, &offset, &energy, 0);
+    const es_frame frame = frame_at(sp, samples, offset);
+    pass_down_columns(&sp->fft, &frame, sp->window);
     frame_power(&sp->fft, sp->power);
+    if (sp->energy == ES_ENERGY_WINDOWED)
+        energy = es_splat(windowed_energy(sp, &frame));
     if (sp->energy == ES_ENERGY_SPECTRUM)
-        energy[0] = spectrum_energy(sp);
+        energy = es_splat(spectrum_energy(sp));
     frame_log_mel(sp);
     if (sp->feature == ES_MFCC)
         frame_cepstra(sp, row);
@@ -290,13 +278,62 @@ static void frame_row(const es_spectral *sp, const float *samples, float *row)
             row[m] = sp->log_unit * sp->log_mel[m];
     if (sp->energy != ES_ENERGY_NONE) {
         float lanes[ES_LANES];
-        es_store(lanes, floored_log(sp, es_splat(energy[0])));
+        es_store(lanes, floored_log(sp, energy));
         row[sp->feature == ES_MFCC ? 0 : sp->n_mels] = lanes[0] * sp->log_unit;
     }
 }
 
 #if ES_LANES > 1
 /* ---- a block of ES_LANES frames: a frame in each lane. The same operations in the same order as for one frame ---- */
+
+/* Emphasised samples of a batch, frame beside frame (es_columns). */
+static void fill_columns(const es_spectral *sp, const float *samples, int n_frames)
+{
+    const es_columns *columns = &sp->columns;
+    const V a = es_splat(sp->frame_preemphasis);
+    const int32_t stride = columns->stride, last = n_frames - 1 + columns->n_more;
+    for (int32_t c = 0; c <= last; c += 4) {
+        for (int32_t r = 0; r < columns->length;) {
+            /* The last column is needed in part; beyond it there may be nothing, so another takes its place. */
+            const int32_t end = r < columns->length_of_last ? columns->length_of_last : columns->length;
+            const int32_t limit = r < columns->length_of_last ? last : last - 1;
+            const float *from[4];
+            for (int i = 0; i < 4; i++)
+                from[i] = samples + (c + i < limit ? c + i : limit) * sp->hop_length;
+            for (float *to = columns->samples + r * stride + c; r < end; r += ES_LANES, to += ES_LANES * stride) {
+                V row[4], column[4];
+                for (int i = 0; i < 4; i++)
+                    row[i] = es_subtract_product(es_load(from[i] + r), a, es_load(from[i] + r - 1));
+                es_transpose_quads(row, column);
+                for (int i = 0; i < 4; i++)
+                    es_store_quads(to + i * stride, 4 * stride, column[i]);
+            }
+        }
+    }
+}
+
+/* What a block of a batch needs of its samples. */
+static void prepare_batch(const es_spectral *sp, const float *samples, int n_frames)
+{
+    batch_statistics(sp, samples, n_frames);
+    fill_columns(sp, samples, n_frames);
+    for (int f = 0; f < n_frames; f++)
+        sp->columns.first[f] = samples[f * sp->hop_length];
+}
+
+static V block_windowed_energy(const es_spectral *sp, const es_block *block)
+{
+    const int32_t n_columns = sp->fft.n_columns;
+    V sum[ES_LANES];
+    for (int i = 0; i < ES_LANES; i++)
+        sum[i] = es_splat(0.0f);
+    for (int32_t i = 0; i < sp->frame_length; i++) {
+        const V x = i == 0 ? block->first : es_load(block->rows[i / n_columns] + i % n_columns * block->distance);
+        const V y = (x - block->offset) * es_same(sp->block_window, i);
+        sum[i % ES_LANES] += y * y;
+    }
+    return es_sum_of(sum);
+}
 
 static V block_spectrum_energy(const es_spectral *sp)
 {
@@ -307,10 +344,7 @@ static V block_spectrum_energy(const es_spectral *sp)
     for (int32_t k = 0; k < half; k += ES_LANES)
         for (int i = 0; i < ES_LANES; i++)
             sum[i] += es_load_aligned(sp->power + (k + i) * ES_LANES);
-    for (int n = ES_LANES / 2; n > 0; n /= 2) /* as es_sum adds lanes */
-        for (int i = 0; i < n; i++)
-            sum[i] += sum[i + n];
-    return (sum[0] + es_load_aligned(sp->power + half * ES_LANES)) * es_splat(sp->power_scale);
+    return (es_sum_of(sum) + es_load_aligned(sp->power + half * ES_LANES)) * es_splat(sp->power_scale);
 }
 
 static void block_log_mel(const es_spectral *sp)
@@ -376,7 +410,7 @@ static void block_cepstra(const es_spectral *sp)
     const float *highest = sp->log_mel + (sp->n_mels - 1) * ES_LANES;
     block_fold_bands(sp);
     for (int32_t c = 0; 2 * c < sp->n_mfcc; c += 4) {
-        float *columns = sp->columns + 2 * c * ES_LANES;
+        float *columns = sp->cepstra + 2 * c * ES_LANES;
         block_four_cepstra(sp->log_mel, ES_LANES, half + sp->n_mels % 2, sp->dct_even + c, sp->dct_width, columns);
         block_four_cepstra(highest, -ES_LANES, half, sp->dct_odd + c, sp->dct_width, columns + ES_LANES);
     }
@@ -402,19 +436,26 @@ static void write_rows(const es_spectral *sp, const float *columns, int n_frames
     }
 }
 
-/* n_frames rows; the lanes behind them compute with what a block before has left. */
-static void block_rows(const es_spectral *sp, const float *samples, int n_frames, float *rows)
+/* n_frames rows, from frame `first` of the batch on; the lanes behind them compute with what a batch before has left. */
+static void block_rows(const es_spectral *sp, int first, int n_frames, float *rows)
 {
-    float energy[ES_LANES] = {0};
-    transform_frames(sp, samples, n_frames, energy);
+    es_block block = {.distance = sp->columns.stride};
+    V energy;
+    frame_statistics(sp, first, &block.offset, &energy, 1);
+    const V x = es_load_aligned(sp->columns.first + first);
+    block.first = es_subtract_product(x, es_splat(sp->frame_preemphasis), x);
+    for (int32_t i = 0; i < sp->fft.used_rows; i++)
+        block.rows[i] = sp->columns.samples + sp->columns.row[i] + first;
+    block_down_columns(&sp->fft, &block, sp->block_window);
     block_power(&sp->fft, sp->power);
-    V raw = es_load(energy);
+    if (sp->energy == ES_ENERGY_WINDOWED)
+        energy = block_windowed_energy(sp, &block);
     if (sp->energy == ES_ENERGY_SPECTRUM)
-        raw = block_spectrum_energy(sp);
+        energy = block_spectrum_energy(sp);
     block_log_mel(sp);
     float *columns = sp->log_mel;
     if (sp->feature == ES_MFCC) {
-        columns = sp->columns;
+        columns = sp->cepstra;
         block_cepstra(sp);
     } else {
         for (int32_t m = 0; m < sp->n_mels; m++)
@@ -422,7 +463,7 @@ static void block_rows(const es_spectral *sp, const float *samples, int n_frames
     }
     if (sp->energy != ES_ENERGY_NONE)
         es_store_aligned(columns + (sp->feature == ES_MFCC ? 0 : sp->n_mels) * ES_LANES,
-                         floored_log(sp, raw) * es_splat(sp->log_unit));
+                         floored_log(sp, energy) * es_splat(sp->log_unit));
     write_rows(sp, columns, n_frames, rows);
 }
 #endif
@@ -433,9 +474,14 @@ static void static_rows(es_spectral *sp, const float *samples, size_t n_frames, 
     size_t f = 0;
 #if ES_LANES > 1
     enum { WORTH_A_BLOCK = ES_LANES / 2 + 1 }; /* a block costs about as much as so many single frames */
+    const size_t batch = (size_t)sp->columns.n_frames;
     while (n_frames - f >= WORTH_A_BLOCK) {
-        const size_t n = n_frames - f < ES_LANES ? n_frames - f : ES_LANES;
-        block_rows(sp, samples + f * hop, (int)n, rows + f * width);
+        size_t n = n_frames - f < batch ? n_frames - f : batch;
+        if (n % ES_LANES < WORTH_A_BLOCK)
+            n -= n % ES_LANES;
+        prepare_batch(sp, samples + f * hop, (int)n);
+        for (size_t b = 0; b < n; b += ES_LANES)
+            block_rows(sp, (int)b, n - b < ES_LANES ? (int)(n - b) : ES_LANES, rows + (f + b) * width);
         f += n;
     }
 #endif
@@ -480,5 +526,5 @@ static void subtract_mean(float *restrict rows, size_t n_rows, size_t width, dou
 #define ES_KERNEL_VARIABLE(name) ES_JOINED(es_kernel_, name)
 #define ES_TEXT(a) #a
 #define ES_TEXT_OF(a) ES_TEXT(a)
-const es_kernel ES_KERNEL_VARIABLE(ES_KERNEL_NAME) = {ES_TEXT_OF(ES_KERNEL_NAME), ES_LANES, static_rows, take_samples,
-                                                     subtract_mean};
+const es_kernel ES_KERNEL_VARIABLE(ES_KERNEL_NAME) = {ES_TEXT_OF(ES_KERNEL_NAME), ES_LANES, ES_COPIES, static_rows,
+                                                     take_samples, subtract_mean};

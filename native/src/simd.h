@@ -109,7 +109,13 @@ static inline void es_store_aligned_quad(float *p, Q q)
 }
 
 /* A vector of quads, distance floats apart. */
-#if ES_LANES == 8
+#if ES_LANES == 4
+static inline V es_load_quads(const float *p, ptrdiff_t distance)
+{
+    (void)distance;
+    return es_load_aligned(p);
+}
+#elif ES_LANES == 8
 static inline V es_load_quads(const float *p, ptrdiff_t distance)
 {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_load_ps(p)), _mm_load_ps(p + distance), 1);
@@ -134,6 +140,17 @@ static inline V es_load_quads(const float *p, ptrdiff_t distance)
 static inline V es_splat(float c)
 {
     return ES_C(c);
+}
+
+/* Number i of a table, in all lanes. SSE2 takes two instructions to fill a vector, so its tables come filled. */
+#if ES_LANES == 4 && defined(__SSE2__)
+enum { ES_COPIES = 4 };
+#else
+enum { ES_COPIES = 1 };
+#endif
+static inline V es_same(const float *table, ptrdiff_t i)
+{
+    return ES_COPIES == 1 ? es_splat(table[i]) : es_load_aligned(table + i * ES_COPIES);
 }
 
 /* Same bits, other type. */
@@ -264,33 +281,58 @@ static inline V es_zip_high(V a, V b)
 #define ES_QUADS_HIGH(a, b) _mm512_shuffle_ps(a, b, 0xee)
 #endif
 
+#if ES_LANES > 1
+/* Each quad of four vectors, a square of 4 x 4, to columns. */
+static ES_INLINE void es_transpose_quads(const V *rows, V *columns)
+{
+#if ES_LANES == 4
+    const V ac_low = es_zip_low(rows[0], rows[2]), ac_high = es_zip_high(rows[0], rows[2]);
+    const V bd_low = es_zip_low(rows[1], rows[3]), bd_high = es_zip_high(rows[1], rows[3]);
+    columns[0] = es_zip_low(ac_low, bd_low);
+    columns[1] = es_zip_high(ac_low, bd_low);
+    columns[2] = es_zip_low(ac_high, bd_high);
+    columns[3] = es_zip_high(ac_high, bd_high);
+#else
+    const V ab_low = ES_QUADS_ZIP_LOW(rows[0], rows[1]), ab_high = ES_QUADS_ZIP_HIGH(rows[0], rows[1]);
+    const V cd_low = ES_QUADS_ZIP_LOW(rows[2], rows[3]), cd_high = ES_QUADS_ZIP_HIGH(rows[2], rows[3]);
+    columns[0] = ES_QUADS_LOW(ab_low, cd_low);
+    columns[1] = ES_QUADS_HIGH(ab_low, cd_low);
+    columns[2] = ES_QUADS_LOW(ab_high, cd_high);
+    columns[3] = ES_QUADS_HIGH(ab_high, cd_high);
+#endif
+}
+
+/* The quads of a vector to places `distance` floats apart, multiples of 16 bytes. */
+static ES_INLINE void es_store_quads(float *p, ptrdiff_t distance, V v)
+{
+#if ES_LANES == 4
+    (void)distance;
+    es_store_aligned(p, v);
+#elif ES_LANES == 8
+    _mm_store_ps(p, _mm256_castps256_ps128(v));
+    _mm_store_ps(p + distance, _mm256_extractf128_ps(v, 1));
+#else
+    _mm_store_ps(p, _mm512_castps512_ps128(v));
+    _mm_store_ps(p + distance, _mm512_extractf32x4_ps(v, 1));
+    _mm_store_ps(p + 2 * distance, _mm512_extractf32x4_ps(v, 2));
+    _mm_store_ps(p + 3 * distance, _mm512_extractf32x4_ps(v, 3));
+#endif
+}
+#endif
+
 /* A square of ES_LANES rows, row_length apart and aligned, to columns. */
 static ES_INLINE void es_transpose(const float *rows, ptrdiff_t row_length, V *columns)
 {
 #if ES_LANES == 1
     (void)row_length;
     columns[0] = *rows;
-#elif ES_LANES == 4
-    const V a = es_load_aligned(rows), b = es_load_aligned(rows + row_length),
-            c = es_load_aligned(rows + 2 * row_length), d = es_load_aligned(rows + 3 * row_length);
-    const V ac_low = es_zip_low(a, c), ac_high = es_zip_high(a, c);
-    const V bd_low = es_zip_low(b, d), bd_high = es_zip_high(b, d);
-    columns[0] = es_zip_low(ac_low, bd_low);
-    columns[1] = es_zip_high(ac_low, bd_low);
-    columns[2] = es_zip_low(ac_high, bd_high);
-    columns[3] = es_zip_high(ac_high, bd_high);
 #else
     /* Loading rows i, i + 4, … into the quads of a vector leaves a transposition of 4 x 4 in each quad. */
     for (int part = 0; part < ES_LANES; part += 4) {
         V row[4];
         for (int i = 0; i < 4; i++)
             row[i] = es_load_quads(rows + i * row_length + part, 4 * row_length);
-        const V ab_low = ES_QUADS_ZIP_LOW(row[0], row[1]), ab_high = ES_QUADS_ZIP_HIGH(row[0], row[1]);
-        const V cd_low = ES_QUADS_ZIP_LOW(row[2], row[3]), cd_high = ES_QUADS_ZIP_HIGH(row[2], row[3]);
-        columns[part] = ES_QUADS_LOW(ab_low, cd_low);
-        columns[part + 1] = ES_QUADS_HIGH(ab_low, cd_low);
-        columns[part + 2] = ES_QUADS_LOW(ab_high, cd_high);
-        columns[part + 3] = ES_QUADS_HIGH(ab_high, cd_high);
+        es_transpose_quads(row, columns + part);
     }
 #endif
 }
@@ -327,6 +369,17 @@ static inline float es_sum(V v)
 #endif
 }
 
+#if ES_LANES > 1
+/* The sum of ES_LANES vectors, lane by lane as es_sum adds the lanes of one. */
+static inline V es_sum_of(V *v)
+{
+    for (int n = ES_LANES / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++)
+            v[i] += v[i + n];
+    return v[0];
+}
+#endif
+
 /* a b + c. For sums of two products: which of them the compiler fuses with the sum would differ from place to place. */
 static inline V es_multiply_add(V a, V b, V c)
 {
@@ -338,6 +391,32 @@ static inline V es_multiply_add(V a, V b, V c)
     return vfmaq_f32(c, a, b);
 #else
     return a * b + c;
+#endif
+}
+
+/* c - a b. */
+static inline V es_subtract_product(V c, V a, V b)
+{
+#if ES_LANES == 16
+    return _mm512_fnmadd_ps(a, b, c);
+#elif ES_LANES == 8
+    return _mm256_fnmadd_ps(a, b, c);
+#elif ES_LANES == 4 && defined(__ARM_NEON) && defined(__ARM_FEATURE_FMA)
+    return vfmsq_f32(c, a, b);
+#else
+    return c - a * b;
+#endif
+}
+
+/* a b - c d. */
+static inline V es_difference_of_products(V a, V b, V c, V d)
+{
+#if ES_LANES == 16
+    return _mm512_fmsub_ps(a, b, c * d);
+#elif ES_LANES == 8
+    return _mm256_fmsub_ps(a, b, c * d);
+#else
+    return es_subtract_product(a * b, c, d);
 #endif
 }
 

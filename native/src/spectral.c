@@ -74,6 +74,32 @@ static es_pieces pieces_of(const es_options *o)
     return pieces;
 }
 
+static es_columns columns_of(const es_options *o, const es_fft *fft, int32_t frame_length, int32_t lanes)
+{
+    es_columns columns = {.n_frames = lanes, .length = frame_length, .length_of_last = frame_length};
+    if (o->hop_length % fft->n_columns == 0) {
+        columns.n_frames = ES_BATCH;
+        columns.length = o->hop_length;
+        columns.n_more = (frame_length - 1) / o->hop_length;
+        columns.length_of_last = frame_length - columns.n_more * o->hop_length;
+    }
+    columns.stride = rounded_up(columns.n_frames + columns.n_more, 4);
+    return columns;
+}
+
+static void take_columns(es_columns *columns, const es_fft *fft, es_arena *arena)
+{
+    columns->row = es_arena_take(arena, (size_t)fft->used_rows * sizeof(int32_t));
+    columns->samples = es_arena_zeros(arena, (size_t)(columns->length * columns->stride));
+    columns->first = es_arena_zeros(arena, (size_t)columns->n_frames);
+    columns->offset = es_arena_zeros(arena, (size_t)columns->n_frames);
+    columns->energy = es_arena_zeros(arena, (size_t)columns->n_frames);
+    for (int32_t i = 0; arena->base && i < fft->used_rows; i++) {
+        const int32_t sample = i * fft->n_columns;
+        columns->row[i] = sample % columns->length * columns->stride + sample / columns->length;
+    }
+}
+
 static void fill_dct(const es_spectral *sp, const es_options *o)
 {
     memset(sp->dct_even, 0, (size_t)(sp->n_folded * sp->dct_width) * sizeof(float));
@@ -85,15 +111,15 @@ static void fill_dct(const es_spectral *sp, const es_options *o)
     }
 }
 
-/* Enough for a vector of frames from each piece of the first on. */
-static int32_t places_in_a_row(const es_pieces *pieces, int32_t lanes)
+/* Enough for a batch from each piece of its first frame on. */
+static int32_t places_in_a_row(const es_pieces *pieces, int32_t batch)
 {
-    return (pieces->per_frame - 1) / pieces->per_hop + lanes;
+    return (pieces->per_frame - 1) / pieces->per_hop + batch;
 }
 
 void es_spectral_init(es_spectral *sp, const es_options *o, const es_kernel *kernel, es_arena *arena)
 {
-    const int32_t lanes = kernel->lanes, quad = quad_of(lanes), n_groups = rounded_up(o->n_mels, quad) / quad;
+    const int32_t lanes = kernel->lanes, batch = lanes > 1 ? ES_BATCH : 1, quad = quad_of(lanes), n_groups = rounded_up(o->n_mels, quad) / quad;
     int32_t n_weights = 0, reach = 0; /* reach: bins that are read from a band's first on */
     for (int32_t group = 0; group < n_groups; group++) {
         const int32_t n_bins = group_of(o, quad, group).n_quads * quad;
@@ -118,12 +144,12 @@ void es_spectral_init(es_spectral *sp, const es_options *o, const es_kernel *ker
         .n_folded = rounded_up((o->n_mels + 1) / 2, 2),
         .dct_width = rounded_up((o->n_mfcc + 1) / 2, lanes),
     };
-    es_fft_init(&sp->fft, o->n_fft, o->window_length, lanes, arena);
+    es_fft_init(&sp->fft, o->n_fft, o->window_length, lanes, kernel->copies, arena);
     sp->frame_length = sp->fft.used_rows * sp->fft.n_columns;
     sp->window = es_arena_zeros(arena, (size_t)sp->frame_length);
     sp->pieces = pieces_of(o);
-    const int32_t n_pieces = (lanes - 1) * sp->pieces.per_hop + sp->pieces.per_frame;
-    const int32_t n_places = sp->pieces.per_hop * places_in_a_row(&sp->pieces, lanes);
+    const int32_t n_pieces = (batch - 1) * sp->pieces.per_hop + sp->pieces.per_frame;
+    const int32_t n_places = sp->pieces.per_hop * places_in_a_row(&sp->pieces, batch);
     sp->pieces.inside = es_arena_floats(arena, (size_t)lanes);
     sp->pieces.place = es_arena_take(arena, (size_t)n_pieces * sizeof(int32_t));
     sp->pieces.mean = es_arena_zeros(arena, (size_t)n_places);
@@ -135,19 +161,25 @@ void es_spectral_init(es_spectral *sp, const es_options *o, const es_kernel *ker
         sp->dct_even = es_arena_floats(arena, (size_t)(sp->n_folded * sp->dct_width));
         sp->dct_odd = es_arena_floats(arena, (size_t)(sp->n_folded * sp->dct_width));
         sp->folded = es_arena_zeros(arena, 2 * (size_t)sp->folded_length);
-        sp->columns = es_arena_zeros(arena, (size_t)(lanes * 2 * sp->dct_width));
+        sp->cepstra = es_arena_zeros(arena, (size_t)(lanes * 2 * sp->dct_width));
     }
     if (sp->frame_preemphasis != 0.0f)
-        sp->emphasised = es_arena_zeros(arena, (size_t)((lanes - 1) * o->hop_length + sp->frame_length + lanes));
+        sp->emphasised = es_arena_zeros(arena, (size_t)(sp->frame_length + lanes));
+    if (lanes > 1) {
+        sp->columns = columns_of(o, &sp->fft, sp->frame_length, lanes);
+        take_columns(&sp->columns, &sp->fft, arena);
+    }
     sp->power = es_arena_zeros(arena, (size_t)(lanes * (o->n_fft / 2 + 1 + reach)));
     sp->log_mel = es_arena_zeros(arena, (size_t)(lanes * rounded_up(o->n_mels + 1, lanes)));
+    if (arena->base)
+        es_fill_window(o, sp->window);
+    sp->block_window = es_arena_copies(arena, sp->window, (size_t)sp->frame_length, kernel->copies);
     if (!arena->base)
         return;
 
-    es_fill_window(o, sp->window);
     for (int32_t p = 0; p < n_pieces; p++)
         sp->pieces.place[p] =
-            p % sp->pieces.per_hop * places_in_a_row(&sp->pieces, lanes) + p / sp->pieces.per_hop;
+            p % sp->pieces.per_hop * places_in_a_row(&sp->pieces, batch) + p / sp->pieces.per_hop;
     for (int32_t i = 0; i < lanes; i++)
         sp->pieces.inside[i] = (sp->pieces.length - 1) / lanes * lanes + i < sp->pieces.length ? 1.0f : 0.0f;
     fill_mel(sp, o);

@@ -29,13 +29,31 @@ typedef struct es_pieces {
     float *mean, *spread;       /* scratch */
 } es_pieces;
 
+/* Samples of a batch of frames, emphasised, with frame beside frame: what pass 1 of a block of frames reads. Column c
+ * holds samples from c hops on. Where the hop is a whole number of rows of the FFT's table, a column is a hop long and
+ * frames share columns: the rows of frame f lie in columns f, f + 1, …; otherwise a column is a frame. */
+typedef struct es_columns {
+    int32_t n_frames;       /* of a batch */
+    int32_t length;         /* samples of a column */
+    int32_t n_more;         /* columns behind that of the last frame that it reaches into */
+    int32_t length_of_last; /* samples that it needs of the last of them */
+    int32_t stride;         /* columns, rounded up to a multiple of 4 */
+    int32_t *row;           /* [used_rows] where the first sample of a row of frame 0 lies */
+    float *samples;         /* [length][stride] */
+    float *first;           /* [n_frames] the first sample of each frame */
+    float *offset, *energy; /* [n_frames] what is to be subtracted from emphasised samples; raw energy */
+} es_columns;
+
+enum { ES_BATCH = 16 }; /* frames in a batch: at least the lanes of any kernel, and a multiple of them */
+
 typedef struct es_spectral es_spectral;
 
 typedef struct es_kernel {
     const char *name;
     int32_t lanes;
-    /* n_frames rows of n_static floats from frames at samples, samples + hop_length, … es_overhang floats behind the
-     * last frame may be read; they are to be finite. A call with `lanes` frames is the cheapest. */
+    int32_t copies; /* of every number in the tables of blocks */
+    /* n_frames rows of n_static floats from frames at samples, samples + hop_length, … One float before the first frame
+     * and es_overhang floats behind the last may be read; they are to be finite. ES_BATCH frames are the cheapest. */
     void (*rows)(es_spectral *spectral, const float *samples, size_t n_frames, float *rows);
     /* Copies n samples times scale to out; what is not finite or beyond 1e12 becomes 0. Returns how many did. With
      * preemphasis a > 0: out[i] = y[i] - a y[i-1] for the scaled samples y, *previous being y[-1], in and out. */
@@ -59,7 +77,9 @@ struct es_spectral {
 
     int32_t frame_length;    /* used_rows * n_columns */
     float *window;           /* [frame_length] zeros behind window_length */
+    const float *block_window; /* the same with every number `copies` times */
     es_pieces pieces;
+    es_columns columns;
     int32_t n_groups;        /* enough for n_mels */
     es_band_group *groups;   /* [n_groups] */
     float *mel_weights;      /* [group][quad][band of the group][bin of the quad] */
@@ -69,11 +89,11 @@ struct es_spectral {
     float *dct_odd;          /* [n_folded][dct_width]: of log_mel[m] - log_mel[n_mels-1-m] in cepstra 1, 3, … */
 
     /* Scratch, of one frame or, with the frames side by side in the last dimension, of `lanes`. */
-    float *emphasised;       /* [(lanes - 1) hops + frame_length], with pre-emphasis in the frame */
+    float *emphasised;       /* [frame_length] of one frame, with pre-emphasis in the frame */
     float *power;            /* [bins that are read] */
     float *log_mel;          /* [n_mels, and the energy, rounded up to lanes] */
     float *folded;           /* [2][folded_length] sums and differences of bands, of one frame only */
-    float *columns;          /* [2 * dct_width] cepstra */
+    float *cepstra;          /* [2 * dct_width] */
     int32_t folded_length;
 };
 
