@@ -230,7 +230,7 @@ def complex_pass(n: int) -> str:
 
     def load(i: int) -> Complex:
         if i not in loaded:
-            loaded[i] = tuple(w.assign(f"es_load_aligned({part} + {i} * ES_LANES)") for part in ("re", "im"))
+            loaded[i] = tuple(w.assign(f"es_load_aligned({part} + {i} * column)") for part in ("re", "im"))
         return loaded[i]
 
     def store(k: int, value: Complex) -> None:
@@ -245,7 +245,8 @@ def complex_pass(n: int) -> str:
     complex_fft(w, load, list(range(n)), store)
     return function(
         f"complex_pass_{n}",
-        "const float *re, const float *im, ptrdiff_t distance, float *up, float *down, const int lanes",
+        "const float *re, const float *im, ptrdiff_t column, ptrdiff_t distance, float *up, float *down, "
+        "const int lanes",
         w,
     )
 

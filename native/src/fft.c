@@ -58,8 +58,7 @@ void es_fft_init(es_fft *fft, int32_t n_fft, int32_t window_length, int32_t lane
         .re = es_arena_zeros(arena, n_half),
         .im = es_arena_zeros(arena, n_half),
         .middle_row = es_arena_zeros(arena, (size_t)n_columns),
-        .block_re = es_arena_zeros(arena, n_block * n_half),
-        .block_im = es_arena_zeros(arena, n_block * n_half),
+        .block_rows = es_arena_zeros(arena, n_block * (size_t)((n_rows + 1) * n_columns)),
         .block_middle_row = es_arena_zeros(arena, n_block * (size_t)n_columns),
     };
     if (arena->base)

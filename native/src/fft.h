@@ -16,7 +16,8 @@ typedef struct es_fft {
     /* Scratch between the passes, of one frame or, with the frames side by side in the last dimension, of `lanes`. */
     float *re, *im;             /* [n_rows/2][n_columns]; row 0 is real, its im stays 0 */
     float *middle_row;          /* [n_columns] row n_rows/2, which is real */
-    float *block_re, *block_im; /* [n_rows/2][n_columns][lanes] */
+    float *block_rows;          /* [n_columns][n_rows/2][re, im][lanes], a vector between columns: they fall on other lines
+                                 * of the cache, and what pass 1 stores lies together */
     float *block_middle_row;    /* [n_columns][lanes] */
 } es_fft;
 

@@ -91,15 +91,16 @@ static ES_INLINE void real_pass(const es_column *column, const int n_rows, const
         real_pass_64_64(column, block);
 }
 
-static ES_INLINE void complex_pass(const int n_columns, const float *re, const float *im, ptrdiff_t distance, float *up,
-                                   float *down, const int lanes)
+/* re and im of columns are `column` floats apart, powers of bins `distance`. */
+static ES_INLINE void complex_pass(const int n_columns, const float *re, const float *im, ptrdiff_t column,
+                                   ptrdiff_t distance, float *up, float *down, const int lanes)
 {
     if (n_columns == 16)
-        complex_pass_16(re, im, distance, up, down, lanes);
+        complex_pass_16(re, im, column, distance, up, down, lanes);
     else if (n_columns == 32)
-        complex_pass_32(re, im, distance, up, down, lanes);
+        complex_pass_32(re, im, column, distance, up, down, lanes);
     else
-        complex_pass_64(re, im, distance, up, down, lanes);
+        complex_pass_64(re, im, column, distance, up, down, lanes);
 }
 
 /* ---- one frame ---- */
@@ -160,7 +161,7 @@ static ES_INLINE void pass_along_rows(const es_fft *fft, const int n_rows, const
             es_transpose(fft->re + k * n_columns + c, n_columns, re + c);
             es_transpose(fft->im + k * n_columns + c, n_columns, im + c);
         }
-        complex_pass(n_columns, (const float *)re, (const float *)im, n_rows, power + k, power - k, lanes);
+        complex_pass(n_columns, (const float *)re, (const float *)im, ES_LANES, n_rows, power + k, power - k, lanes);
     }
 }
 
@@ -232,14 +233,14 @@ static ES_INLINE void block_down_columns_of(const es_fft *fft, const int n_rows,
                                             const int n_columns, const es_block *block, const float *window)
 {
     es_column column = {.rows = block->rows, .offset = block->offset, .n_columns = n_columns,
-                        .row_length = n_columns * ES_LANES};
+                        .row_length = 2 * ES_LANES};
     for (int c = 0; c < n_columns; c++) {
         column.place = c * block->distance;
         column.first = c == 0 ? block->first : es_load(block->rows[0] + column.place);
         column.window = window + c * ES_COPIES;
         column.twiddle = fft->block_twiddle + c * ES_COPIES;
-        column.re = fft->block_re + c * ES_LANES;
-        column.im = fft->block_im + c * ES_LANES;
+        column.re = fft->block_rows + c * (n_rows + 1) * ES_LANES;
+        column.im = column.re + ES_LANES;
         column.middle = fft->block_middle_row + c * ES_LANES;
         real_pass(&column, n_rows, used_rows, 1);
     }
@@ -273,8 +274,9 @@ static void block_down_columns(const es_fft *fft, const es_block *block, const f
 static ES_INLINE void block_along_rows(const es_fft *fft, const int n_rows, const int n_columns, float *power)
 {
     for (int k = 0; k < n_rows / 2; k++) {
-        const float *re = fft->block_re + k * n_columns * ES_LANES, *im = fft->block_im + k * n_columns * ES_LANES;
-        complex_pass(n_columns, re, im, n_rows * ES_LANES, power + k * ES_LANES, power - k * ES_LANES, 0);
+        const float *re = fft->block_rows + 2 * k * ES_LANES;
+        complex_pass(n_columns, re, re + ES_LANES, (n_rows + 1) * ES_LANES, n_rows * ES_LANES, power + k * ES_LANES,
+                     power - k * ES_LANES, 0);
     }
 }
 

@@ -216,46 +216,66 @@ static void frame_log_mel(const es_spectral *sp)
         es_store_aligned(sp->log_mel + m, floored_log(sp, es_load_aligned(sp->log_mel + m)));
 }
 
-/* Even cepstra see the sum of a band and its mirror image, odd ones the difference: half the products. */
-static void fold_bands(const es_spectral *sp, float *sums, float *differences)
+/* Folds n bands in place: sums of a band and its mirror image below the middle, differences above it (es_dct_part). */
+static ES_INLINE void fold(float *bands, int32_t n)
 {
-    const float *log_mel = sp->log_mel;
-    const int32_t n = sp->n_mels, half = n / 2;
+    const int32_t half = n / 2;
     int32_t m = 0;
-    for (; m + ES_LANES <= half; m += ES_LANES) {
-        const V low = es_load_aligned(log_mel + m), high = es_reverse(es_load(log_mel + n - ES_LANES - m));
-        es_store_aligned(sums + m, low + high);
-        es_store_aligned(differences + m, low - high);
+    for (; m + ES_QUAD <= half; m += ES_QUAD) {
+        float *above = bands + n - ES_QUAD - m;
+        const Q low = es_load_quad(bands + m), high = es_reverse_quad(es_load_quad(above));
+        es_store_quad(bands + m, low + high);
+        es_store_quad(above, es_reverse_quad(low - high));
     }
     for (; m < half; m++) {
-        sums[m] = log_mel[m] + log_mel[n - 1 - m];
-        differences[m] = log_mel[m] - log_mel[n - 1 - m];
+        const float low = bands[m], high = bands[n - 1 - m];
+        bands[m] = low + high;
+        bands[n - 1 - m] = low - high;
     }
-    if (n % 2) {
-        sums[half] = log_mel[half];
-        differences[half] = 0.0f;
+}
+
+static void part_cepstra(const es_spectral *sp, const es_dct_part *part, float *cepstra)
+{
+    for (int32_t c = 0; c < part->n_cepstra; c += ES_LANES) {
+        const float *bands = sp->log_mel + part->first_band, *weights = part->weights + c;
+        V s[2] = {es_splat(0.0f), es_splat(0.0f)}; /* in two strands, that need not wait for each other */
+        int32_t m = 0;
+        for (; m + 2 <= part->n_bands; m += 2)
+            for (int j = 0; j < 2; j++)
+                s[j] += es_splat(bands[(m + j) * part->direction]) * es_load_aligned(weights + (m + j) * part->width);
+        if (m < part->n_bands)
+            s[0] += es_splat(bands[m * part->direction]) * es_load_aligned(weights + m * part->width);
+        es_store_aligned(cepstra + c, s[0] + s[1]);
+    }
+}
+
+/* a0 b0 a1 b1 …, at least n floats. */
+static ES_INLINE void zip(const float *a, const float *b, int32_t n, float *both)
+{
+    for (int32_t c = 0; 2 * c < n; c += ES_LANES) {
+        const V x = es_load_aligned(a + c), y = es_load_aligned(b + c);
+        es_store_aligned(both + 2 * c, es_zip_low(x, y));
+        es_store_aligned(both + 2 * c + ES_LANES, es_zip_high(x, y));
     }
 }
 
 static void frame_cepstra(const es_spectral *sp, float *row)
 {
-    const int32_t width = sp->dct_width;
-    float *sums = sp->folded, *differences = sp->folded + sp->folded_length;
-    fold_bands(sp, sums, differences);
-    for (int32_t c = 0; c < width; c += ES_LANES) {
-        const float *even_weights = sp->dct_even + c, *odd_weights = sp->dct_odd + c;
-        V even[2] = {es_splat(0.0f), es_splat(0.0f)}, odd[2] = {es_splat(0.0f), es_splat(0.0f)}; /* in two strands */
-        for (int32_t m = 0; m < sp->n_folded; m += 2) {
-            for (int j = 0; j < 2; j++) {
-                even[j] += es_splat(sums[m + j]) * es_load_aligned(even_weights + (m + j) * width);
-                odd[j] += es_splat(differences[m + j]) * es_load_aligned(odd_weights + (m + j) * width);
-            }
-        }
-        const V e = even[0] + even[1], o = odd[0] + odd[1];
-        es_store_aligned(sp->cepstra + 2 * c, es_zip_low(e, o));
-        es_store_aligned(sp->cepstra + 2 * c + ES_LANES, es_zip_high(e, o));
+    const es_dct_part *part = sp->parts;
+    float *even = sp->part_cepstra, *odd = even + sp->part_length, *spare = odd + sp->part_length;
+    fold(sp->log_mel, sp->n_mels);
+    if (sp->n_parts == 3) {
+        fold(sp->log_mel, sp->n_mels / 2);
+        part_cepstra(sp, part++, spare);
+        part_cepstra(sp, part++, odd);
+        zip(spare, odd, (sp->n_mfcc + 1) / 2, even);
+    } else {
+        part_cepstra(sp, part++, even);
     }
-    copy_floats(sp->cepstra, sp->n_mfcc, row);
+    if (sp->n_mfcc > 1)
+        part_cepstra(sp, part, odd);
+    zip(even, odd, sp->n_mfcc, spare);
+    copy_floats(spare, sp->n_mfcc, row);
 }
 
 static void frame_row(const es_spectral *sp, const float *samples, float *row)
@@ -286,30 +306,35 @@ static void frame_row(const es_spectral *sp, const float *samples, float *row)
 #if ES_LANES > 1
 /* ---- a block of ES_LANES frames: a frame in each lane. The same operations in the same order as for one frame ---- */
 
-/* Emphasised samples of a batch, frame beside frame (es_columns). */
+/* Emphasised samples r .. end - 1 of n columns, of which the last to be read is `last`. Row by row, as the rows of all
+ * columns lie side by side. */
+static void fill_rows(const es_spectral *sp, const float *samples, int32_t n, int32_t last, int32_t r, int32_t end)
+{
+    const V a = es_splat(sp->frame_preemphasis);
+    const int32_t stride = sp->columns.stride;
+    const float *column[ES_MAX_COLUMNS];
+    for (int32_t c = 0; c < n; c++)
+        column[c] = samples + (c < last ? c : last) * sp->hop_length;
+    for (float *row = sp->columns.samples + r * stride; r < end; r += ES_LANES, row += ES_LANES * stride) {
+        for (int32_t c = 0; c < n; c += 4) {
+            V x[4], side_by_side[4];
+            for (int i = 0; i < 4; i++)
+                x[i] = es_subtract_product(es_load(column[c + i] + r), a, es_load(column[c + i] + r - 1));
+            es_transpose_quads(x, side_by_side);
+            for (int i = 0; i < 4; i++)
+                es_store_quads(row + i * stride + c, 4 * stride, side_by_side[i]);
+        }
+    }
+}
+
+/* Samples of n_frames frames, frame beside frame (es_columns). */
 static void fill_columns(const es_spectral *sp, const float *samples, int n_frames)
 {
     const es_columns *columns = &sp->columns;
-    const V a = es_splat(sp->frame_preemphasis);
-    const int32_t stride = columns->stride, last = n_frames - 1 + columns->n_more;
-    for (int32_t c = 0; c <= last; c += 4) {
-        for (int32_t r = 0; r < columns->length;) {
-            /* The last column is needed in part; beyond it there may be nothing, so another takes its place. */
-            const int32_t end = r < columns->length_of_last ? columns->length_of_last : columns->length;
-            const int32_t limit = r < columns->length_of_last ? last : last - 1;
-            const float *from[4];
-            for (int i = 0; i < 4; i++)
-                from[i] = samples + (c + i < limit ? c + i : limit) * sp->hop_length;
-            for (float *to = columns->samples + r * stride + c; r < end; r += ES_LANES, to += ES_LANES * stride) {
-                V row[4], column[4];
-                for (int i = 0; i < 4; i++)
-                    row[i] = es_subtract_product(es_load(from[i] + r), a, es_load(from[i] + r - 1));
-                es_transpose_quads(row, column);
-                for (int i = 0; i < 4; i++)
-                    es_store_quads(to + i * stride, 4 * stride, column[i]);
-            }
-        }
-    }
+    const int32_t last = n_frames - 1 + columns->n_more, n = (last + 4) / 4 * 4;
+    fill_rows(sp, samples, n, last, 0, columns->length_of_last);
+    /* Beyond that there may be nothing behind the last column. */
+    fill_rows(sp, samples, n, last - 1, columns->length_of_last, columns->length);
 }
 
 /* What a block of a batch needs of its samples. */
@@ -349,30 +374,29 @@ static V block_spectrum_energy(const es_spectral *sp)
 
 static void block_log_mel(const es_spectral *sp)
 {
-    const float *weights = sp->mel_weights;
+    const float *weights = sp->block_mel_weights;
     float *log_mel = sp->log_mel;
     for (int32_t g = 0; g < sp->n_groups; g++) {
         const es_band_group *group = sp->groups + g;
         for (int i = 0; i < ES_QUAD; i++) {
-            const float *power = sp->power + group->first_bin[i] * ES_LANES, *weight = weights + i * ES_QUAD;
+            const float *power = sp->power + group->first_bin[i] * ES_LANES, *weight = weights + i * ES_QUAD * ES_COPIES;
             V s[4] = {es_splat(0.0f), es_splat(0.0f), es_splat(0.0f), es_splat(0.0f)};
             for (int q = 0; q < group->n_quads_of[i]; q++) {
                 for (int j = 0; j < 4; j++)
-                    s[j] += es_splat(weight[j]) * es_load_aligned(power + j * ES_LANES);
-                weight += ES_QUAD * ES_QUAD;
+                    s[j] += es_same(weight, j) * es_load_aligned(power + j * ES_LANES);
+                weight += ES_QUAD * ES_QUAD * ES_COPIES;
                 power += 4 * ES_LANES;
             }
             es_store_aligned(log_mel, floored_log(sp, (s[0] + s[1]) + (s[2] + s[3]))); /* as es_quad_sums adds */
             log_mel += ES_LANES;
         }
-        weights += group->n_quads * ES_QUAD * ES_QUAD;
+        weights += group->n_quads * ES_QUAD * ES_QUAD * ES_COPIES;
     }
 }
 
-/* Sums take the place of the lower half of the bands, differences that of their mirror images. */
-static void block_fold_bands(const es_spectral *sp)
+static ES_INLINE void block_fold(float *bands, int32_t n)
 {
-    float *low = sp->log_mel, *high = sp->log_mel + (sp->n_mels - 1) * ES_LANES;
+    float *low = bands, *high = bands + (n - 1) * ES_LANES;
     for (; low < high; low += ES_LANES, high -= ES_LANES) {
         const V l = es_load_aligned(low), h = es_load_aligned(high);
         es_store_aligned(low, l + h);
@@ -380,39 +404,49 @@ static void block_fold_bands(const es_spectral *sp)
     }
 }
 
-/* Cepstra first, first + 2, first + 4 and first + 6: sums over n folded bands, `step` floats apart. */
-static ES_INLINE void block_four_cepstra(const float *folded, ptrdiff_t step, int32_t n, const float *weights,
-                                         int32_t width, float *columns)
+/* The next n <= 4 cepstra of a part. */
+static ES_INLINE void block_some_cepstra(const es_spectral *sp, const es_dct_part *part, int32_t c, const int n)
 {
+    const float *bands = sp->log_mel + part->first_band * ES_LANES, *weights = part->block_weights + c * ES_COPIES;
+    const ptrdiff_t next_band = part->direction * ES_LANES, next_weights = part->width * ES_COPIES;
     V s[2][4];
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < n; i++)
         s[0][i] = s[1][i] = es_splat(0.0f);
     int32_t m = 0;
-    for (; m + 2 <= n; m += 2) {
+    for (; m + 2 <= part->n_bands; m += 2) {
         for (int j = 0; j < 2; j++) {
-            const V x = es_load_aligned(folded + (m + j) * step);
-            for (int i = 0; i < 4; i++)
-                s[j][i] += x * es_splat(weights[(m + j) * width + i]);
+            const V x = es_load_aligned(bands);
+            for (int i = 0; i < n; i++)
+                s[j][i] += x * es_same(weights, i);
+            bands += next_band;
+            weights += next_weights;
         }
     }
-    if (m < n) {
-        const V x = es_load_aligned(folded + m * step);
-        for (int i = 0; i < 4; i++)
-            s[0][i] += x * es_splat(weights[m * width + i]);
+    if (m < part->n_bands) {
+        const V x = es_load_aligned(bands);
+        for (int i = 0; i < n; i++)
+            s[0][i] += x * es_same(weights, i);
     }
-    for (int i = 0; i < 4; i++)
-        es_store_aligned(columns + 2 * i * ES_LANES, s[0][i] + s[1][i]);
+    float *cepstra = sp->cepstra + (part->first + c * part->step) * ES_LANES;
+    for (int i = 0; i < n; i++)
+        es_store_aligned(cepstra + i * part->step * ES_LANES, s[0][i] + s[1][i]);
 }
 
 static void block_cepstra(const es_spectral *sp)
 {
-    const int32_t half = sp->n_mels / 2;
-    const float *highest = sp->log_mel + (sp->n_mels - 1) * ES_LANES;
-    block_fold_bands(sp);
-    for (int32_t c = 0; 2 * c < sp->n_mfcc; c += 4) {
-        float *columns = sp->cepstra + 2 * c * ES_LANES;
-        block_four_cepstra(sp->log_mel, ES_LANES, half + sp->n_mels % 2, sp->dct_even + c, sp->dct_width, columns);
-        block_four_cepstra(highest, -ES_LANES, half, sp->dct_odd + c, sp->dct_width, columns + ES_LANES);
+    block_fold(sp->log_mel, sp->n_mels);
+    if (sp->n_parts == 3)
+        block_fold(sp->log_mel, sp->n_mels / 2);
+    for (const es_dct_part *part = sp->parts; part < sp->parts + sp->n_parts; part++) {
+        int32_t c = 0;
+        for (; c + 4 <= part->n_cepstra; c += 4)
+            block_some_cepstra(sp, part, c, 4);
+        if (part->n_cepstra - c == 3)
+            block_some_cepstra(sp, part, c, 3);
+        else if (part->n_cepstra - c == 2)
+            block_some_cepstra(sp, part, c, 2);
+        else if (part->n_cepstra - c == 1)
+            block_some_cepstra(sp, part, c, 1);
     }
 }
 
@@ -513,8 +547,10 @@ static void subtract_mean(float *restrict rows, size_t n_rows, size_t width, dou
     for (size_t i = whole; i < n; i++)
         sum[i % width] += (double)rows[i];
 
-    for (size_t j = 0; j < period; j++)
-        pattern[j] = (float)(sum[j % width] / (double)n_rows);
+    for (size_t c = 0; c < width; c++)
+        pattern[c] = (float)(sum[c] / (double)n_rows);
+    for (size_t j = width; j < period; j++)
+        pattern[j] = pattern[j - width];
     for (size_t i = 0; i < whole; i += period)
         for (size_t j = 0; j < period; j += ES_LANES)
             es_store(rows + i + j, es_load(rows + i + j) - es_load_aligned(pattern + j));

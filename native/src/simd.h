@@ -99,6 +99,15 @@ static inline Q es_load_aligned_quad(const float *p)
 #endif
 }
 
+static inline void es_store_quad(float *p, Q q)
+{
+#if ES_LANES == 1
+    *p = q;
+#else
+    *(es_unaligned_quad *)p = q;
+#endif
+}
+
 static inline void es_store_aligned_quad(float *p, Q q)
 {
 #if ES_LANES == 1
@@ -212,6 +221,15 @@ static inline V es_max(V a, V b)
 #endif
 
 /* Lanes in the opposite order. */
+static inline Q es_reverse_quad(Q q)
+{
+#if ES_LANES == 1
+    return q;
+#else
+    return ES_PICK_QUAD(q, q, 3, 2, 1, 0);
+#endif
+}
+
 static inline V es_reverse(V v)
 {
 #if ES_LANES == 1

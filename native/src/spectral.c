@@ -100,15 +100,33 @@ static void take_columns(es_columns *columns, const es_fft *fft, es_arena *arena
     }
 }
 
-static void fill_dct(const es_spectral *sp, const es_options *o)
+static void add_part(es_spectral *sp, es_dct_part part, const es_options *o, es_arena *arena)
 {
-    memset(sp->dct_even, 0, (size_t)(sp->n_folded * sp->dct_width) * sizeof(float));
-    memset(sp->dct_odd, 0, (size_t)(sp->n_folded * sp->dct_width) * sizeof(float));
-    for (int32_t c = 0; c < o->n_mfcc; c++) {
-        float *table = c % 2 ? sp->dct_odd + c / 2 : sp->dct_even + c / 2;
-        for (int32_t m = 0; m < (o->n_mels + 1) / 2; m++)
-            table[m * sp->dct_width] = (float)es_dct_weight(o, c, m);
+    const int32_t lanes = sp->kernel->lanes;
+    if (o->n_mfcc <= part.first)
+        return;
+    part.n_cepstra = (o->n_mfcc - part.first + part.step - 1) / part.step;
+    part.width = rounded_up(part.n_cepstra, lanes);
+    const size_t n_weights = (size_t)(part.n_bands * part.width);
+    part.weights = es_arena_zeros(arena, n_weights);
+    for (int32_t m = 0; arena->base && m < part.n_bands; m++)
+        for (int32_t c = 0; c < part.n_cepstra; c++)
+            part.weights[m * part.width + c] = (float)es_dct_weight(o, part.first + part.step * c, m);
+    part.block_weights = es_arena_copies(arena, part.weights, n_weights, sp->kernel->copies);
+    sp->parts[sp->n_parts++] = part;
+}
+
+static void plan_dct(es_spectral *sp, const es_options *o, es_arena *arena)
+{
+    const int32_t n = o->n_mels, half = n / 2;
+    if (n % 4 == 0 && o->n_mfcc > 2 * sp->kernel->lanes) { /* then vectors of cepstra are saved, of one frame too */
+        add_part(sp, (es_dct_part){.first = 0, .step = 4, .first_band = 0, .direction = 1, .n_bands = half / 2}, o, arena);
+        add_part(sp, (es_dct_part){.first = 2, .step = 4, .first_band = half - 1, .direction = -1, .n_bands = half / 2},
+                 o, arena);
+    } else {
+        add_part(sp, (es_dct_part){.first = 0, .step = 2, .first_band = 0, .direction = 1, .n_bands = n - half}, o, arena);
     }
+    add_part(sp, (es_dct_part){.first = 1, .step = 2, .first_band = n - 1, .direction = -1, .n_bands = half}, o, arena);
 }
 
 /* Enough for a batch from each piece of its first frame on. */
@@ -141,8 +159,6 @@ void es_spectral_init(es_spectral *sp, const es_options *o, const es_kernel *ker
         .log_unit = (float)es_log_unit(o),
         .power_scale = o->power_scale,
         .n_groups = n_groups,
-        .n_folded = rounded_up((o->n_mels + 1) / 2, 2),
-        .dct_width = rounded_up((o->n_mfcc + 1) / 2, lanes),
     };
     es_fft_init(&sp->fft, o->n_fft, o->window_length, lanes, kernel->copies, arena);
     sp->frame_length = sp->fft.used_rows * sp->fft.n_columns;
@@ -157,11 +173,10 @@ void es_spectral_init(es_spectral *sp, const es_options *o, const es_kernel *ker
     sp->groups = es_arena_take(arena, (size_t)n_groups * sizeof(es_band_group));
     sp->mel_weights = es_arena_floats(arena, (size_t)n_weights);
     if (o->feature == ES_MFCC) {
-        sp->folded_length = rounded_up(sp->n_folded, lanes);
-        sp->dct_even = es_arena_floats(arena, (size_t)(sp->n_folded * sp->dct_width));
-        sp->dct_odd = es_arena_floats(arena, (size_t)(sp->n_folded * sp->dct_width));
-        sp->folded = es_arena_zeros(arena, 2 * (size_t)sp->folded_length);
-        sp->cepstra = es_arena_zeros(arena, (size_t)(lanes * 2 * sp->dct_width));
+        plan_dct(sp, o, arena);
+        sp->cepstra = es_arena_zeros(arena, (size_t)(lanes * rounded_up(o->n_mfcc, lanes)));
+        sp->part_length = rounded_up(o->n_mfcc, lanes) + 2 * lanes;
+        sp->part_cepstra = es_arena_zeros(arena, 4 * (size_t)sp->part_length);
     }
     if (sp->frame_preemphasis != 0.0f)
         sp->emphasised = es_arena_zeros(arena, (size_t)(sp->frame_length + lanes));
@@ -171,8 +186,11 @@ void es_spectral_init(es_spectral *sp, const es_options *o, const es_kernel *ker
     }
     sp->power = es_arena_zeros(arena, (size_t)(lanes * (o->n_fft / 2 + 1 + reach)));
     sp->log_mel = es_arena_zeros(arena, (size_t)(lanes * rounded_up(o->n_mels + 1, lanes)));
-    if (arena->base)
+    if (arena->base) {
         es_fill_window(o, sp->window);
+        fill_mel(sp, o);
+    }
+    sp->block_mel_weights = es_arena_copies(arena, sp->mel_weights, (size_t)n_weights, kernel->copies);
     sp->block_window = es_arena_copies(arena, sp->window, (size_t)sp->frame_length, kernel->copies);
     if (!arena->base)
         return;
@@ -182,7 +200,4 @@ void es_spectral_init(es_spectral *sp, const es_options *o, const es_kernel *ker
             p % sp->pieces.per_hop * places_in_a_row(&sp->pieces, batch) + p / sp->pieces.per_hop;
     for (int32_t i = 0; i < lanes; i++)
         sp->pieces.inside[i] = (sp->pieces.length - 1) / lanes * lanes + i < sp->pieces.length ? 1.0f : 0.0f;
-    fill_mel(sp, o);
-    if (o->feature == ES_MFCC)
-        fill_dct(sp, o);
 }

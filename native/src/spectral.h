@@ -32,6 +32,7 @@ typedef struct es_pieces {
 /* Samples of a batch of frames, emphasised, with frame beside frame: what pass 1 of a block of frames reads. Column c
  * holds samples from c hops on. Where the hop is a whole number of rows of the FFT's table, a column is a hop long and
  * frames share columns: the rows of frame f lie in columns f, f + 1, …; otherwise a column is a frame. */
+enum { ES_MAX_COLUMNS = 80 }; /* of a batch, when the hop is as short as a row */
 typedef struct es_columns {
     int32_t n_frames;       /* of a batch */
     int32_t length;         /* samples of a column */
@@ -45,6 +46,17 @@ typedef struct es_columns {
 } es_columns;
 
 enum { ES_BATCH = 16 }; /* frames in a batch: at least the lanes of any kernel, and a multiple of them */
+
+/* Cepstra first, first + step, … of bands that were folded for them: the cosines of even cepstra are the same for a band
+ * and its mirror image, those of odd ones opposite, so they are products with sums and with differences of two bands;
+ * of the sums, and of cepstra 0, 4, … and 2, 6, …, the same holds again. */
+typedef struct es_dct_part {
+    int32_t first, step, n_cepstra;
+    int32_t first_band, direction, n_bands; /* where the folded bands lie, in place of the bands: upwards or downwards */
+    int32_t width;              /* n_cepstra, rounded up to lanes */
+    float *weights;             /* [n_bands][width] */
+    const float *block_weights; /* the same with every number `copies` times */
+} es_dct_part;
 
 typedef struct es_spectral es_spectral;
 
@@ -83,18 +95,17 @@ struct es_spectral {
     int32_t n_groups;        /* enough for n_mels */
     es_band_group *groups;   /* [n_groups] */
     float *mel_weights;      /* [group][quad][band of the group][bin of the quad] */
-    int32_t n_folded;        /* half of n_mels, rounded up to an even number */
-    int32_t dct_width;       /* cepstra of either kind, rounded up to lanes */
-    float *dct_even;         /* [n_folded][dct_width]: weights of log_mel[m] + log_mel[n_mels-1-m] in cepstra 0, 2, … */
-    float *dct_odd;          /* [n_folded][dct_width]: of log_mel[m] - log_mel[n_mels-1-m] in cepstra 1, 3, … */
+    const float *block_mel_weights; /* the same with every number `copies` times */
+    int32_t n_parts;
+    es_dct_part parts[3];
 
     /* Scratch, of one frame or, with the frames side by side in the last dimension, of `lanes`. */
     float *emphasised;       /* [frame_length] of one frame, with pre-emphasis in the frame */
     float *power;            /* [bins that are read] */
     float *log_mel;          /* [n_mels, and the energy, rounded up to lanes] */
-    float *folded;           /* [2][folded_length] sums and differences of bands, of one frame only */
-    float *cepstra;          /* [2 * dct_width] */
-    int32_t folded_length;
+    float *cepstra;          /* [n_mfcc rounded up to lanes] */
+    float *part_cepstra;     /* [4][part_length] of one frame only */
+    int32_t part_length;
 };
 
 /* Floats that a kernel may read behind a frame. */
