@@ -227,6 +227,8 @@ typedef struct es_block {
     const float *rows[ES_FFT_MAX_ROWS];
     ptrdiff_t distance;
     V first, offset; /* as in es_frame */
+    const float *ahead;     /* to be fetched into the cache, */
+    ptrdiff_t ahead_length; /* so much of it with every column */
 } es_block;
 
 static ES_INLINE void block_down_columns_of(const es_fft *fft, const int n_rows, const int used_rows,
@@ -235,6 +237,8 @@ static ES_INLINE void block_down_columns_of(const es_fft *fft, const int n_rows,
     es_column column = {.rows = block->rows, .offset = block->offset, .n_columns = n_columns,
                         .row_length = 2 * ES_LANES};
     for (int c = 0; c < n_columns; c++) {
+        for (ptrdiff_t i = 0; i < block->ahead_length; i += 16)
+            es_prefetch(block->ahead + c * block->ahead_length + i);
         column.place = c * block->distance;
         column.first = c == 0 ? block->first : es_load(block->rows[0] + column.place);
         column.window = window + c * ES_COPIES;

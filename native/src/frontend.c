@@ -240,6 +240,14 @@ void es_normalize_rows(es_frontend *fe, float *rows, size_t n_frames)
 
 /* ---- a whole signal ---- */
 
+/* What the next es_push will read is fetched while a batch is computed: a long signal lies in distant memory. */
+static void look_ahead(es_frontend *fe, const float *samples, size_t n)
+{
+    const size_t next = BUFFER_HOPS * (size_t)fe->options.hop_length;
+    fe->spectral.ahead = samples;
+    fe->spectral.n_ahead = n < next ? n : next;
+}
+
 size_t es_process(es_frontend *fe, const float *samples, size_t n, float *rows)
 {
     es_reset(fe);
@@ -247,9 +255,11 @@ size_t es_process(es_frontend *fe, const float *samples, size_t n, float *rows)
     size_t done = 0;
     for (size_t taken = 0; taken < n;) {
         taken += es_push(fe, samples + taken, n - taken);
+        look_ahead(fe, samples + taken, n - taken);
         done += es_pull(fe, rows + done * fe->n_features, ready_in_batches(fe));
     }
     es_finish(fe);
+    look_ahead(fe, samples, 0);
     done += es_pull(fe, rows + done * fe->n_features, n_frames - done);
     es_normalize_rows(fe, rows, done);
     return done;
@@ -279,9 +289,11 @@ size_t es_process_int8(es_frontend *fe, const float *samples, size_t n, const fl
     size_t done = 0;
     for (size_t taken = 0; taken < n;) {
         taken += es_push(fe, samples + taken, n - taken);
+        look_ahead(fe, samples + taken, n - taken);
         done += pull_int8(fe, scale, offset, quantized + done * fe->n_features);
     }
     es_finish(fe);
+    look_ahead(fe, samples, 0);
     return done + pull_int8(fe, scale, offset, quantized + done * fe->n_features);
 }
 

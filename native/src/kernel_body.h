@@ -476,6 +476,11 @@ static void block_rows(const es_spectral *sp, int first, int n_frames, float *ro
     es_block block = {.distance = sp->columns.stride};
     V energy;
     frame_statistics(sp, first, &block.offset, &energy, 1);
+    if (sp->n_ahead > 0) { /* all of it in the course of a batch */
+        const ptrdiff_t share = (ptrdiff_t)sp->n_ahead / (sp->columns.n_frames / ES_LANES);
+        block.ahead = sp->ahead + first / ES_LANES * share;
+        block.ahead_length = share / sp->fft.n_columns;
+    }
     const V x = es_load_aligned(sp->columns.first + first);
     block.first = es_subtract_product(x, es_splat(sp->frame_preemphasis), x);
     for (int32_t i = 0; i < sp->fft.used_rows; i++)

@@ -151,6 +151,16 @@ static inline V es_splat(float c)
     return ES_C(c);
 }
 
+/* Fetches the line of 64 bytes into the second cache; the first has no room left. */
+static inline void es_prefetch(const float *p)
+{
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 0, 2);
+#else
+    (void)p;
+#endif
+}
+
 /* Number i of a table, in all lanes. SSE2 takes two instructions to fill a vector, so its tables come filled. */
 #if ES_LANES == 4 && defined(__SSE2__)
 enum { ES_COPIES = 4 };

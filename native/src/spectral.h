@@ -87,6 +87,9 @@ struct es_spectral {
     float frame_preemphasis; /* 0 when there is none or it runs along the signal */
     float log_floor, log_unit, power_scale;
 
+    const float *ahead;      /* samples that will be wanted after this batch, n_ahead of them: fetched meanwhile */
+    size_t n_ahead;
+
     int32_t frame_length;    /* used_rows * n_columns */
     float *window;           /* [frame_length] zeros behind window_length */
     const float *block_window; /* the same with every number `copies` times */
