@@ -103,7 +103,7 @@ class Writer:
             return -self.add_product(-a, -factor, b)  # type: ignore[operator]
         first, second, constant = self.name(a), self.name(b), f"ES_C({abs(factor)!r}f)"
         if (factor < 0) != b.negative:
-            return self.assign(f"es_subtract_product({first}, {constant}, {second})")
+            return self.assign(f"es_subtract_product({first}, {second}, {constant})")
         return self.assign(f"es_multiply_add({constant}, {second}, {first})")
 
 
@@ -168,6 +168,8 @@ def real_fft(
         return [(load(indices[0]), None)]
     if n == 2:
         a, b = load(indices[0]), load(indices[1])
+        if a is not None and b is None:
+            a = Real(w.name(a))  # needed by itself too, so fusing it would save nothing
         return [(w.add(a, b), None), (w.sub(a, b), None)]
     even = real_fft(w, load, indices[0::2])
     plus = real_fft(w, load, indices[1::4])
@@ -230,7 +232,7 @@ def complex_pass(n: int) -> str:
 
     def load(i: int) -> Complex:
         if i not in loaded:
-            loaded[i] = tuple(w.assign(f"es_load_aligned({part} + {i} * column)") for part in ("re", "im"))
+            loaded[i] = tuple(w.assign(f"{part}_of(row, {i}, lanes)") for part in ("re", "im"))
         return loaded[i]
 
     def store(k: int, value: Complex) -> None:
@@ -245,8 +247,7 @@ def complex_pass(n: int) -> str:
     complex_fft(w, load, list(range(n)), store)
     return function(
         f"complex_pass_{n}",
-        "const float *re, const float *im, ptrdiff_t column, ptrdiff_t distance, float *up, float *down, "
-        "const int lanes",
+        "const es_row *row, ptrdiff_t distance, float *up, float *down, const int lanes",
         w,
     )
 

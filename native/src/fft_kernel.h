@@ -77,6 +77,23 @@ static ES_INLINE void turn(const es_column *column, const int k, V re, V im, con
     es_store_aligned(column->im + k * column->row_length, es_difference_of_products(im, c, re, s));
 }
 
+/* A row as pass 2 takes it, column by column: vectors of one frame, or of a block re and im in memory. */
+typedef struct es_row {
+    const V *re, *im;
+    const float *columns; /* `next` floats apart */
+    ptrdiff_t next;
+} es_row;
+
+static ES_INLINE V re_of(const es_row *row, const int i, const int lanes)
+{
+    return lanes == 0 ? es_load_aligned(row->columns + i * row->next) : row->re[i];
+}
+
+static ES_INLINE V im_of(const es_row *row, const int i, const int lanes)
+{
+    return lanes == 0 ? es_load_aligned(row->columns + i * row->next + ES_LANES) : row->im[i];
+}
+
 #include "fft_codelets.h"
 
 static ES_INLINE void real_pass(const es_column *column, const int n_rows, const int used_rows, const int block)
@@ -91,16 +108,16 @@ static ES_INLINE void real_pass(const es_column *column, const int n_rows, const
         real_pass_64_64(column, block);
 }
 
-/* re and im of columns are `column` floats apart, powers of bins `distance`. */
-static ES_INLINE void complex_pass(const int n_columns, const float *re, const float *im, ptrdiff_t column,
-                                   ptrdiff_t distance, float *up, float *down, const int lanes)
+/* Powers of bins are `distance` floats apart. */
+static ES_INLINE void complex_pass(const int n_columns, const es_row *row, ptrdiff_t distance, float *up, float *down,
+                                   const int lanes)
 {
     if (n_columns == 16)
-        complex_pass_16(re, im, column, distance, up, down, lanes);
+        complex_pass_16(row, distance, up, down, lanes);
     else if (n_columns == 32)
-        complex_pass_32(re, im, column, distance, up, down, lanes);
+        complex_pass_32(row, distance, up, down, lanes);
     else
-        complex_pass_64(re, im, column, distance, up, down, lanes);
+        complex_pass_64(row, distance, up, down, lanes);
 }
 
 /* ---- one frame ---- */
@@ -161,7 +178,8 @@ static ES_INLINE void pass_along_rows(const es_fft *fft, const int n_rows, const
             es_transpose(fft->re + k * n_columns + c, n_columns, re + c);
             es_transpose(fft->im + k * n_columns + c, n_columns, im + c);
         }
-        complex_pass(n_columns, (const float *)re, (const float *)im, ES_LANES, n_rows, power + k, power - k, lanes);
+        const es_row row = {.re = re, .im = im};
+        complex_pass(n_columns, &row, n_rows, power + k, power - k, lanes);
     }
 }
 
@@ -278,9 +296,8 @@ static void block_down_columns(const es_fft *fft, const es_block *block, const f
 static ES_INLINE void block_along_rows(const es_fft *fft, const int n_rows, const int n_columns, float *power)
 {
     for (int k = 0; k < n_rows / 2; k++) {
-        const float *re = fft->block_rows + 2 * k * ES_LANES;
-        complex_pass(n_columns, re, re + ES_LANES, (n_rows + 1) * ES_LANES, n_rows * ES_LANES, power + k * ES_LANES,
-                     power - k * ES_LANES, 0);
+        const es_row row = {.columns = fft->block_rows + 2 * k * ES_LANES, .next = (n_rows + 1) * ES_LANES};
+        complex_pass(n_columns, &row, n_rows * ES_LANES, power + k * ES_LANES, power - k * ES_LANES, 0);
     }
 }
 

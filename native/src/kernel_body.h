@@ -234,19 +234,38 @@ static ES_INLINE void fold(float *bands, int32_t n)
     }
 }
 
-static void part_cepstra(const es_spectral *sp, const es_dct_part *part, float *cepstra)
+/* n_vectors of a part's cepstra, from bands in two strands that need not wait for each other. */
+static ES_INLINE void some_cepstra(const float *bands, const es_dct_part *part, const float *weights, const int direction,
+                                   const int n_vectors, float *cepstra)
 {
-    for (int32_t c = 0; c < part->n_cepstra; c += ES_LANES) {
-        const float *bands = sp->log_mel + part->first_band, *weights = part->weights + c;
-        V s[2] = {es_splat(0.0f), es_splat(0.0f)}; /* in two strands, that need not wait for each other */
-        int32_t m = 0;
-        for (; m + 2 <= part->n_bands; m += 2)
-            for (int j = 0; j < 2; j++)
-                s[j] += es_splat(bands[(m + j) * part->direction]) * es_load_aligned(weights + (m + j) * part->width);
-        if (m < part->n_bands)
-            s[0] += es_splat(bands[m * part->direction]) * es_load_aligned(weights + m * part->width);
-        es_store_aligned(cepstra + c, s[0] + s[1]);
+    V s[2][2];
+    for (int i = 0; i < n_vectors; i++)
+        s[0][i] = s[1][i] = es_splat(0.0f);
+    int32_t m = 0;
+    for (; m + 2 <= part->n_bands; m += 2) {
+        for (int j = 0; j < 2; j++) {
+            const V x = es_splat(bands[j * direction]);
+            for (int i = 0; i < n_vectors; i++)
+                s[j][i] += x * es_load_aligned(weights + i * ES_LANES);
+            weights += part->width;
+        }
+        bands += 2 * direction;
     }
+    if (m < part->n_bands)
+        for (int i = 0; i < n_vectors; i++)
+            s[0][i] += es_splat(*bands) * es_load_aligned(weights + i * ES_LANES);
+    for (int i = 0; i < n_vectors; i++)
+        es_store_aligned(cepstra + i * ES_LANES, s[0][i] + s[1][i]);
+}
+
+static ES_INLINE void part_cepstra(const es_spectral *sp, const es_dct_part *part, const int direction, float *cepstra)
+{
+    const float *bands = sp->log_mel + part->first_band;
+    int32_t c = 0;
+    for (; c + 2 * ES_LANES <= part->width; c += 2 * ES_LANES)
+        some_cepstra(bands, part, part->weights + c, direction, 2, cepstra + c);
+    if (c < part->width)
+        some_cepstra(bands, part, part->weights + c, direction, 1, cepstra + c);
 }
 
 /* a0 b0 a1 b1 …, at least n floats. */
@@ -266,14 +285,14 @@ static void frame_cepstra(const es_spectral *sp, float *row)
     fold(sp->log_mel, sp->n_mels);
     if (sp->n_parts == 3) {
         fold(sp->log_mel, sp->n_mels / 2);
-        part_cepstra(sp, part++, spare);
-        part_cepstra(sp, part++, odd);
+        part_cepstra(sp, part++, 1, spare);
+        part_cepstra(sp, part++, -1, odd);
         zip(spare, odd, (sp->n_mfcc + 1) / 2, even);
     } else {
-        part_cepstra(sp, part++, even);
+        part_cepstra(sp, part++, 1, even);
     }
     if (sp->n_mfcc > 1)
-        part_cepstra(sp, part, odd);
+        part_cepstra(sp, part, -1, odd);
     zip(even, odd, sp->n_mfcc, spare);
     copy_floats(spare, sp->n_mfcc, row);
 }

@@ -119,7 +119,7 @@ static void add_part(es_spectral *sp, es_dct_part part, const es_options *o, es_
 static void plan_dct(es_spectral *sp, const es_options *o, es_arena *arena)
 {
     const int32_t n = o->n_mels, half = n / 2;
-    if (n % 4 == 0 && o->n_mfcc > 2 * sp->kernel->lanes) { /* then vectors of cepstra are saved, of one frame too */
+    if (n % 4 == 0 && o->n_mfcc > 32) { /* saves a vector of cepstra at every level, of one frame too */
         add_part(sp, (es_dct_part){.first = 0, .step = 4, .first_band = 0, .direction = 1, .n_bands = half / 2}, o, arena);
         add_part(sp, (es_dct_part){.first = 2, .step = 4, .first_band = half - 1, .direction = -1, .n_bands = half / 2},
                  o, arena);
