@@ -32,6 +32,7 @@ VOICE_THRESHOLD = 0.3
 PEAK = 0.5  # Silero knows voices of usual level: what is quieter is raised to this,
 MOST_GAIN = 100.0  # by 40 dB at most
 SURE = 0.7  # of a chunk: certainly a voice
+SURE_LIVE = 0.8  # where windows overlap, so that a sound is judged several times and one error is enough
 SURE_CHUNKS = 6  # in a window, from which somebody speaks in it
 SURE_SHARE = 1 / 5  # of a short window's chunks, where that is less
 CONFIRM_SPANS = 6  # in running speech the voice is looked for again every 1.5 s
@@ -150,8 +151,9 @@ class Talk:
     speech is heard, and all of what is none.
     """
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, voice: Voice, sure: float = SURE) -> None:
         self._voice = voice
+        self._bar = sure
         self._resets = -1  # of the voice, when it was last heard for this
         self._next = -1  # position of the chunk to hear next
         self._sure: list[int] = []  # positions of chunks that were a voice
@@ -170,7 +172,7 @@ class Talk:
         gain = gain_of(samples)
         while len(self._sure) < enough and self._next + CHUNK <= end:
             at = self._next - start
-            if self._voice.probability(gain * samples[at : at + CHUNK]) > SURE:
+            if self._voice.probability(gain * samples[at : at + CHUNK]) > self._bar:
                 self._sure.append(self._next)
             self._next += CHUNK
         return len(self._sure) >= enough
