@@ -148,8 +148,9 @@ static es_frame frame_at(const es_spectral *sp, const float *restrict x, V offse
     if (sp->frame_preemphasis == 0.0f)
         return (es_frame){x, first, offset};
     float *restrict emphasised = sp->emphasised;
-    for (int32_t i = ES_LANES; i < sp->frame_length; i += ES_LANES)
-        es_store_aligned(emphasised + i, es_subtract_product(es_load(x + i), a, es_load(x + i - 1)));
+    for (int32_t i = 0; i < sp->frame_length; i += 16) /* rows of the FFT's table have at least so many columns */
+        for (int j = 0; j < 16; j += ES_LANES)
+            es_store_aligned(emphasised + i + j, es_subtract_product(es_load(x + i + j), a, es_load(x + i + j - 1)));
     return (es_frame){emphasised, first, offset};
 }
 
@@ -234,26 +235,31 @@ static ES_INLINE void fold(float *bands, int32_t n)
     }
 }
 
-/* n_vectors of a part's cepstra, from bands in two strands that need not wait for each other. */
+/* The share of the next n bands in n_vectors of cepstra, in two strands that need not wait for each other. */
+static ES_INLINE void add_bands(V s[2][2], const float *bands, const float *weights, int32_t width, const int n,
+                                const int direction, const int n_vectors)
+{
+    for (int j = 0; j < n; j++) {
+        const V x = es_splat(bands[j * direction]);
+        for (int i = 0; i < n_vectors; i++)
+            s[j % 2][i] += x * es_load_aligned(weights + j * width + i * ES_LANES);
+    }
+}
+
 static ES_INLINE void some_cepstra(const float *bands, const es_dct_part *part, const float *weights, const int direction,
                                    const int n_vectors, float *cepstra)
 {
+    const int32_t n = part->n_bands, width = part->width;
     V s[2][2];
     for (int i = 0; i < n_vectors; i++)
         s[0][i] = s[1][i] = es_splat(0.0f);
     int32_t m = 0;
-    for (; m + 2 <= part->n_bands; m += 2) {
-        for (int j = 0; j < 2; j++) {
-            const V x = es_splat(bands[j * direction]);
-            for (int i = 0; i < n_vectors; i++)
-                s[j][i] += x * es_load_aligned(weights + i * ES_LANES);
-            weights += part->width;
-        }
-        bands += 2 * direction;
-    }
-    if (m < part->n_bands)
-        for (int i = 0; i < n_vectors; i++)
-            s[0][i] += es_splat(*bands) * es_load_aligned(weights + i * ES_LANES);
+    for (; m + 4 <= n; m += 4, bands += 4 * direction, weights += 4 * width)
+        add_bands(s, bands, weights, width, 4, direction, n_vectors);
+    for (; m + 2 <= n; m += 2, bands += 2 * direction, weights += 2 * width)
+        add_bands(s, bands, weights, width, 2, direction, n_vectors);
+    if (m < n)
+        add_bands(s, bands, weights, width, 1, direction, n_vectors);
     for (int i = 0; i < n_vectors; i++)
         es_store_aligned(cepstra + i * ES_LANES, s[0][i] + s[1][i]);
 }
