@@ -311,6 +311,14 @@ def fused(rounds: int) -> dict[str, float] | None:
     return {"runtime": engine.runtime.name, **found}
 
 
+def priority() -> int:
+    """The nice value of this session's processes as a group, which is what Linux weighs."""
+    try:
+        return int(Path("/proc/self/autogroup").read_text().split()[-1])
+    except (OSError, ValueError):
+        return 0
+
+
 def machine() -> dict[str, Any]:
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     packages = (
@@ -334,6 +342,7 @@ def machine() -> dict[str, Any]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "load": os.getloadavg()[0],
+        "nice": priority(),
         "versions": versions,
         "date": datetime.date.today().isoformat(),
     }

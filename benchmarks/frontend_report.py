@@ -22,13 +22,14 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 LIMITS = """
-What limits it: on AVX-512 the two passes of the FFT, window included, are more than half of the time
-(`perf record` of `native/build/bench`), and what else is not arithmetic is moving data: the
-transposition in front of the second pass, and sixteen frames between the passes, whose 48 KB with tables
-and samples are more than the first cache has. Tried without gain: a smaller sample buffer, frames apart
-by no power of two, bands padded to equal lengths. The goals, 0.5 (AVX-512), 0.64 (AVX2) and 1.3 (SSE2)
-of FFTW3f's FFTs, are missed by 3 to 14 % on 3 and 10 s, by more on a signal of 60 s, which does not fit
-the second cache while other programs use it.
+
+What limits it: on AVX-512 the two passes of the FFT, window included, are 44 % of the time, and bands,
+logarithm and cosine transform 21 % (`perf record` of `native/build/bench`). The rest is moving data: 12
+% to put sixteen frames side by side, 10 % to take the samples, 9 % for mean and energy. A long signal
+lies in distant memory; although it is fetched ahead, its frames cost a little more. Tried without gain:
+a smaller sample buffer, shuffles of half vectors, larger stores, fetching into the first cache. The
+goals are 0.5 (AVX-512), 0.64 (AVX2) and 1.3 (SSE2) of FFTW3f's FFTs; a run like this meets them or
+misses them by a few hundredths, most on 60 s.
 """
 
 
@@ -45,6 +46,7 @@ Samples in memory to scores, 3 s with the default model, int8 features written i
 
 def text(result: dict[str, Any]) -> str:
     machine = result["machine"]
+    priority = f", run before other programs (nice {machine['nice']})" if machine.get("nice") else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     batch = [
         [
@@ -62,7 +64,8 @@ def text(result: dict[str, Any]) -> str:
 
 Written by `python benchmarks/frontend_report.py` from docs/results/frontend.json, which
 `PYTHONPATH=. python benchmarks/frontend.py --json docs/results/frontend.json` made on {machine["date"]}:
-{machine["processor"]} ({machine["machine"]}), one thread, load average {machine["load"]:.1f} at the start;
+{machine["processor"]} ({machine["machine"]}), one thread, load average {machine["load"]:.1f} at the
+start{priority};
 Python {machine["python"]}, {versions}.
 
 The whole default MFCC (16 kHz, 25/10 ms, 512 points, 40 bands, 13 cepstra) with the cepstral mean, called
