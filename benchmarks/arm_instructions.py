@@ -8,7 +8,7 @@ emulation.
 
 A count does not depend on the machine it is made on, so the check cannot flake: it fails only when the
 code, the compiler or a runtime changed. arm_counts.json is to be updated, in the same commit, when that was
-meant.
+meant. Beside the counts stands the digest of every model's graph that was counted.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from arm_counting import count
 
 RECORD = Path(__file__).with_name("arm_counts.json")
+MODELS = Path(__file__).parents[1] / "edge_ser" / "models"
+GRAPHS = "graphs"  # the record's entry that is no processor: a model's name -> SHA-256 of its graph
 CPUS = [
     "cortex-a53",
     "cortex-a76",
@@ -41,6 +44,15 @@ def measure(cpus: list[str]) -> Counts:
     for (_, cpu, _, _), session in zip(jobs, sessions, strict=True):
         counts[cpu] |= {stage.name: stage.per_unit for stage in session.stages}
     return counts
+
+
+def graphs() -> dict[str, str]:
+    """The digests of the graphs of the models that ship, which the wheel brings to where they are counted."""
+    found = {}
+    for path in sorted(MODELS.glob("*.tflite")):
+        with zipfile.ZipFile(path) as archive:
+            found[path.stem] = json.loads(archive.read("edge_ser.json"))["graph"]["sha256"]
+    return found
 
 
 def complaints(counts: Counts, recorded: Counts) -> list[str]:
@@ -72,7 +84,7 @@ def main() -> None:
         for name, instructions in stages.items():
             print(f"{cpu}  {instructions:>12,}  {name}")
     if arguments.update:
-        RECORD.write_text(json.dumps(counts, indent=2) + "\n")
+        RECORD.write_text(json.dumps({GRAPHS: graphs(), **counts}, indent=2) + "\n")
     if arguments.check:
         found = complaints(counts, json.loads(RECORD.read_text()))
         if found:

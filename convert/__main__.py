@@ -75,8 +75,8 @@ def _common(command: argparse.ArgumentParser) -> None:
         "--fine-tune",
         type=int,
         metavar="EPOCHS",
-        help="let the weights adapt to int8 for so long; 0: never (default: 3, where training utterances "
-        "kept apart say that int8 needs it)",
+        help="let the weights adapt to int8 for so long; 0: never (default: 3, then a 16-bit state, where "
+        "training utterances kept apart say that int8 needs it)",
     )
     command.add_argument(
         "--int16-activations", action="store_true", help="16 bits between input and output; slow"

@@ -179,16 +179,15 @@ def _parity(parity: Mapping[str, Any]) -> str:
 
 
 def tuning_text(tuning: Mapping[str, Any]) -> str:
-    """A sentence on quantisation-aware fine-tuning: whether there was any, and what decided that."""
+    """On fine-tuning and other ways of holding the model: which it is, what decided that, what each gave."""
     epochs = tuning["epochs"]
     done = f"Fine-tuned to int8 for {epochs} epochs" if epochs else "Not fine-tuned to int8"
+    if tuning.get("way", "").startswith("16-bit state"):
+        done += ", with a 16-bit state"
     text = f"{done}: {tuning['why']}"
-    if "before" in tuning:
-        text += (
-            f", measured on {tuning['utterances']} training utterances kept apart "
-            f"({_cost(tuning['before'])} without"
-        )
-        text += f", {_cost(tuning['after'])} with)" if "after" in tuning else ")"
+    if "tried" in tuning:
+        each = "; ".join(f"{way}: {_cost(cost)}" for way, cost in tuning["tried"].items())
+        text += f", measured on {tuning['utterances']} training utterances kept apart ({each})"
     return text + "."
 
 

@@ -1,8 +1,8 @@
 """``python -m convert measure``: what a model file costs to run, added to its evaluation for the card.
 
 Latency is measured here by edge_ser.bench; instruction counts are taken from the record of
-benchmarks/arm_instructions.py where it names the model. Both hold for one graph: the card shows them while
-the file's graph is the one that was measured, and says "not measured" of any other.
+benchmarks/arm_instructions.py where that names the model and its graph. Both hold for one graph: the card
+shows them while the file's graph is the one that was measured, and says "not measured" of any other.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def run_measure(options: argparse.Namespace, given: list[str]) -> int:
     """Measure, add the rows to the evaluation, print them."""
     settings = Settings(min_secs=options.min_secs, warmup_min_secs=options.min_secs / 2)
     result = measure_apart(options.model, None, settings)
-    counts = read_counts(options.counts, result["model"])
+    counts = read_counts(options.counts, result["model"], result["graph_sha256"])
     part = {"graph_sha256": result["graph_sha256"], "rows": [*latency_rows(result), *counts]}
     add(options.output, "measured", part, given)
     print(table(("what", "value", "where"), part["rows"]))
@@ -64,13 +64,17 @@ def latency_rows(result: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def read_counts(path: Path | None, model: str) -> list[list[str]]:
-    """(what, value, where) of the counted stages whose name ends with the model's; none without a record."""
+def read_counts(path: Path | None, model: str, graph_sha256: str) -> list[list[str]]:
+    """(what, value, where) of the counted stages whose name ends with the model's; none without a record of
+    this graph.
+    """
     if path is None and not COUNTS.is_file():
         return []
     path = path or COUNTS
     try:
         counts = json.loads(path.read_text(encoding="utf-8"))
+        if counts.pop("graphs", {}).get(model) != graph_sha256:
+            return []
         return [
             [stage.removesuffix(f", {model}"), f"{number:,} instructions", f"{cpu}, emulated"]
             for cpu, stages in counts.items()

@@ -19,7 +19,7 @@ from train.backend import configure
 
 configure()
 
-from convert import parity  # noqa: E402
+from convert import adapt, parity  # noqa: E402
 from convert.__main__ import main  # noqa: E402
 from convert.adapt import learnt_from, spare  # noqa: E402
 from convert.calibration import choose  # noqa: E402
@@ -148,7 +148,7 @@ def test_a_run_that_int8_harms_is_fine_tuned_without_being_asked_and_kept_where_
         reports.append(json.loads((tmp_path / "report.json").read_text()))
         reports[-1]["card"] = Model.load(tmp_path / "x.tflite").card
     tuning, switched_off = reports[0]["fine_tuning"], reports[1]["fine_tuning"]
-    before, after = tuning["before"], tuning["after"]
+    before, after = tuning["tried"].values()
     assert before["uar_loss_points"] > 0.5
     gained = after["label_agreement"] - before["label_agreement"]
     helped = gained > 0 or (gained == 0 and after["uar_loss_points"] < before["uar_loss_points"])
@@ -156,6 +156,37 @@ def test_a_run_that_int8_harms_is_fine_tuned_without_being_asked_and_kept_where_
     assert tuning["epochs"] == (3 if helped else 0) and said in reports[0]["card"]
     assert "training utterances kept apart" in reports[0]["card"]
     assert switched_off == {"epochs": 0, "why": "asked for"}
+
+
+def test_a_state_too_coarse_in_eight_bits_gets_sixteen_without_being_asked(runs, tmp_path, monkeypatch):
+    """Half of the units move by less than half a code a step, so in int8 never, and they alone decide."""
+    monkeypatch.setattr(adapt, "EPOCHS", 1)
+    run = shutil.copytree(runs / "emodb-gru", tmp_path / "run")
+    model = load_model(run / "model.keras")
+    cell = [layer for layer in model.layers if type(layer).__name__ == "GRU"][-1].cell
+    slow, fast = slice(0, cell.units // 2), slice(cell.units // 2, cell.units)
+    bias, kernel = np.array(cell.bias), np.array(cell.kernel)
+    bias.reshape(-1, 3 * cell.units)[0, slow] += 4.5  # of the update gate
+    kernel[:, 2 * cell.units :][:, fast] *= 10  # so that the state's range is all of -1 to 1
+    cell.bias.assign(bias)
+    cell.kernel.assign(kernel)
+    head = [layer for layer in model.layers if type(layer).__name__ == "Dense"][-1]
+    weights = np.array(head.kernel)
+    weights[slow], weights[fast] = 30 * weights[slow], 0
+    head.kernel.assign(weights)
+    head.bias.assign(np.zeros(head.units))
+    model.save(run / "model.keras", include_optimizer=False)
+    arguments = [str(run), "-o", str(tmp_path / "x.tflite"), "--allow-failed-parity"]
+    assert main(arguments) == 0
+    record = Model.load(tmp_path / "x.tflite").record
+    tuning = record["evaluation"]["parity"]["fine_tuning"]
+    tried = {way: cost["label_agreement"] for way, cost in tuning["tried"].items()}
+    assert list(tried)[:3] == ["int8", "int8, fine-tuned", "16-bit state"]
+    assert tried["16-bit state"] > max(tried["int8"], tried["int8, fine-tuned"])
+    assert tuning["way"].startswith("16-bit state")
+    assert {state["dtype"] for state in record["state"]} == {"int16"}
+    card = Model.load(tmp_path / "x.tflite").card
+    assert "with a 16-bit state: int8 cost too much" in card and "16-bit state: UAR loss" in card
 
 
 def test_the_held_out_speakers_have_no_say_in_fine_tuning(runs, window):
@@ -237,12 +268,16 @@ def test_seeds_are_pooled_and_told_apart(runs, tmp_path, names):
 def test_the_card_has_the_cost_of_its_own_graph_and_of_no_other(window, runs, tmp_path):
     evaluation, counts, again = (tmp_path / name for name in ("e.json", "counts.json", "window.tflite"))
     stages = {"the network of window": 1, "network: a window, window": 1234567, "network: a window, other": 2}
-    counts.write_text(json.dumps({"cortex-a53": stages}))
-    measure = ["measure", str(window), "-o", str(evaluation), "--min-secs", "0"]
+    measure = ["measure", str(window), "-o", str(evaluation), "--min-secs", "0", "--counts", str(counts)]
     assert "not measured" in Model.load(window).card
-    assert main([*measure, "--counts", str(counts)]) == 0
+    counts.write_text(json.dumps({"graphs": {"window": "0" * 64}, "cortex-a53": stages}))
+    assert main(measure) == 0  # counts of another graph under this name are none of its
+    assert "instructions" not in evaluation.read_text()
+    digest = Model.load(window).record["graph"]["sha256"]
+    counts.write_text(json.dumps({"graphs": {"window": digest}, "cortex-a53": stages}))
+    assert main(measure) == 0
     part = json.loads(evaluation.read_text())["measured"]
-    assert part["graph_sha256"] == Model.load(window).record["graph"]["sha256"]
+    assert part["graph_sha256"] == digest
     assert part["rows"][-1] == ["network: a window", "1,234,567 instructions", "cortex-a53, emulated"]
     assert [what for what, _, _ in part["rows"][:-1]] == [
         f"{stage}, a window of 1 s" for stage in ("front end", "network", "samples to probabilities")
@@ -254,7 +289,7 @@ def test_the_card_has_the_cost_of_its_own_graph_and_of_no_other(window, runs, tm
     card = Model.load(again).card
     assert "not measured" in card and "1,234,567" not in card
     counts.write_text("[]")
-    assert main([*measure, "--counts", str(counts)]) == 5
+    assert main(measure) == 5
 
 
 @pytest.mark.parametrize(

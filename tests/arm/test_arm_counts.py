@@ -13,7 +13,7 @@ import pytest
 HOME = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(HOME / "benchmarks"))
 
-from arm_instructions import complaints  # noqa: E402
+from arm_instructions import complaints, graphs  # noqa: E402
 
 
 def test_growth_beyond_five_percent_is_a_complaint():
@@ -32,12 +32,17 @@ def test_a_stage_that_is_new_or_gone_is_a_complaint():
     ]
 
 
+def test_the_record_names_the_graphs_of_the_models_it_has_counts_of():
+    recorded = json.loads((HOME / "benchmarks/arm_counts.json").read_text())
+    stages = recorded["cortex-a53"]
+    counted = {name for name in graphs() if any(stage.endswith(f", {name}") for stage in stages)}
+    assert counted and recorded["graphs"].keys() >= counted
+
+
 @pytest.mark.skipif(not os.environ.get("EDGE_SER_TEST_ARM"), reason="make test-arm builds the ARM roots")
 def test_counts_are_those_on_record():
     command = [sys.executable, HOME / "benchmarks/arm_instructions.py", "--check"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert json.loads((HOME / "benchmarks/arm_counts.json").read_text()).keys() == {
-        "cortex-a53",
-        "cortex-a76",
-    }
+    recorded = json.loads((HOME / "benchmarks/arm_counts.json").read_text())
+    assert recorded.keys() == {"graphs", "cortex-a53", "cortex-a76"}
