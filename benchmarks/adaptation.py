@@ -36,6 +36,7 @@ from edge_ser.adaptation import Adaptation
 from edge_ser.frontend import FrontendOptions
 from edge_ser.profile import Profile
 from train.backend import configure
+from train.dataset import padded
 from train.metrics import confusion, uar, wa
 from train.predict import softmax
 from train.utterance import Utterance
@@ -81,9 +82,9 @@ class Fold:
             for window, heard in self.windows[i]:
                 corrected = window.copy()
                 corrected[:heard] -= shift
-                inputs.append((corrected - self.mean) / self.std)
+                inputs.append(((corrected - self.mean) / self.std).astype(np.float32))
                 owners.append(place)
-        outputs = self.network.predict_on_batch(np.stack(inputs).astype(np.float32))
+        outputs = self.network.predict_on_batch(padded(inputs))
         logits = outputs["emotion"] if isinstance(outputs, dict) else outputs
         scores = np.zeros((len(chosen), len(self.labels)))
         np.add.at(scores, owners, softmax(np.asarray(logits))[:, : len(self.labels)])

@@ -318,7 +318,40 @@ def strangers(figures: dict[str, dict[str, Record]], anchors: Record) -> str:
             "What is said, against what is true; bold: more than twice the true share and ten points.",
             shares_table(part),
         ]
-    return "\n\n".join(parts)
+    if parts:
+        parts.append(side_by_side_abroad(figures))
+    return "\n\n".join(part for part in parts if part)
+
+
+def side_by_side_abroad(figures: dict[str, dict[str, Record]]) -> str:
+    """Models of one corpus beside those of several, on the corpora that none of them knows."""
+    record = read(RESULTS / "foreign.json")
+    if not record:
+        return ""
+    uars = {
+        name: {corpus: entry["uar"] for corpus, entry in each["corpora"].items()}
+        for name, each in record["models"].items()
+    }
+    for name, by_protocol in figures.items():
+        rows = by_protocol.get("apart", {}).get("strangers", {}).get("rows", [])
+        if rows:
+            uars[name] = {row["corpus"]: row["plain"]["uar"] for row in rows}
+    corpora = sorted(set.intersection(*(set(each) for each in uars.values())))
+    if not corpora:
+        return ""
+    rows = [
+        (
+            name,
+            *(percent(each[corpus]) for corpus in corpora),
+            percent(sum(each[corpus] for corpus in corpora) / len(corpora)),
+        )
+        for name, each in uars.items()
+    ]
+    text = (
+        f"On the {len(corpora)} corpora that no model here knows, four emotions, as is; models of one corpus "
+        f"on every {record['every']}. recording, by {measured(record)}."
+    )
+    return f"{text}\n\n{table(('model', *corpora, 'mean'), rows)}"
 
 
 def plot(figures: dict[str, dict[str, Record]], anchors: list[Record]) -> None:

@@ -83,6 +83,8 @@ def measure_folds(
 def _folds(folders: Sequence[Path]) -> tuple[list[Path], str]:
     """The runs, and how they were split."""
     if not (folders[0] / "run.json").is_file():
+        if len(folders) > 1:
+            raise ModelError(f"{folders[1]}: one cross-validation at a time, or runs of train cross alone")
         cv = read_cv(folders[0])
         return [folders[0] / fold["folder"] for fold in cv["folds"]], cv["protocol"]
     labels = {tuple(read_run(folder).labels) for folder in folders}

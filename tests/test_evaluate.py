@@ -84,6 +84,8 @@ def test_robustness_asks_for_the_conversion_first(workplace, tmp_path, capsys):
     (tmp_path / "cv.json").write_text(json.dumps(cv))
     assert main(["robustness", str(tmp_path), "-o", str(tmp_path / "figures.json")]) == 3
     assert "run python -m convert cv" in capsys.readouterr().err
+    assert main(["robustness", str(tmp_path), str(tmp_path), "-o", str(tmp_path / "figures.json")]) == 3
+    assert "one cross-validation at a time" in capsys.readouterr().err
 
 
 def test_strangers_are_pooled_over_seeds_and_heard_adapted(workplace):

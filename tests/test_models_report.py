@@ -117,6 +117,15 @@ def test_a_model_known_by_strangers_alone_is_shown_by_them(figures, tmp_path):
     assert f"### {DEFAULT_MODEL}" in report.strangers(alone, ANCHORS)
 
 
+def test_models_of_one_corpus_stand_beside_those_of_several_abroad(figures, tmp_path, monkeypatch):
+    stamp = {"command": "python -m benchmarks.foreign", "git_commit": "0" * 40, "machine": "m", "date": "d"}
+    single = {"corpora": {"tess": {"uar": 0.3}, "urdu": {"uar": 0.9}}, "mean": 0.6}
+    (tmp_path / "foreign.json").write_text(json.dumps({**stamp, "every": 4, "models": {"one": single}}))
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    lines = report.side_by_side_abroad(figures).splitlines()
+    assert "| one | 30.0 % | 30.0 % |" in lines and "| many | 55.0 % | 55.0 % |" in lines
+
+
 def test_the_plot_is_made_again_byte_for_byte(figures, tmp_path, monkeypatch):
     made = []
     for name in ("one.svg", "two.svg"):
