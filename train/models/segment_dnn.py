@@ -23,7 +23,7 @@ class Options:
     """Fully-connected ReLU layers of these widths."""
 
     widths: list[int] = field(default_factory=lambda: [256, 256, 256])
-    dropout: float = 0.5
+    dropout: float = 0.0
 
 
 def build(shape: Shape, options: Options) -> keras.Model:
