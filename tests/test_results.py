@@ -48,6 +48,8 @@ def test_a_run_of_the_list_becomes_a_row(docs: Path, tmp_path: Path, monkeypatch
     assert "Not run yet." in results.write_results().read_text()
     results.run_results(["small-apart"], tmp_path / "runs", 1, lambda _: None)
     cv = json.loads((tmp_path / "runs" / "small-apart" / "cv.json").read_text())
+    figures = json.loads((docs / "results" / "small-apart.json").read_text())
+    assert figures["minutes_a_fit"] > 0.0
     page = results.write_results().read_text()
     [row] = [line for line in page.splitlines() if line.startswith("| emodb-cnn (1) | emodb | ")]
     assert f"| **{cv['metrics']['uar']:.3f}** [" in row and "2 folds of speakers (speaker-indep" in row

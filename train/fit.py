@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def fit(
 
     if (folder / "run.json").is_file():
         return
+    begun = time.process_time()
     work = begin(folder, recipe, train, held_out, seed, command)
     keras.utils.clear_session()
     extractor = Extractor(recipe, root)
@@ -83,7 +85,8 @@ def fit(
         model.optimizer.finalize_variable_values(model.trainable_variables)
     scores = predictor.scores(model) if predictor is not None else np.empty((0, len(recipe.data.labels)))
     (work / CHECKPOINT).unlink()
-    finish(work, folder, model, recipe, extractor, data.normalise, held_out, scores)
+    processor_s = time.process_time() - begun
+    finish(work, folder, model, recipe, extractor, data.normalise, held_out, scores, processor_s)
 
 
 def _compile(model: Any, recipe: Recipe, steps: int) -> None:

@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import platform
+import statistics
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ INTRODUCTION = """# Results of the recipes
 What the published systems say of themselves, and what their recipes give here under a named protocol. The
 last epoch is the result of every fit, no figure was chosen by the data it is of, and intervals are 95 % over
 speakers (bootstrap). *Speaker-dependent* means that the same people are in training and test: such figures
-say little about strangers.
+say little about strangers. *Minutes* are of one thread's processor time, for one fit (one fold, one seed).
 
 Where a corpus could not be had, another stands in for it and the row says so; where a schedule was cut short
 to fit two shared CPU cores, the row says that too. Made by `python -m train results write` from the files in
@@ -64,12 +65,14 @@ def run_results(names: Sequence[str], output: Path, workers: int, tell: Callable
         utterances = select(recipe.data).utterances
         cv = cross_validate(recipe, utterances, corpora_root(), output / name, workers, tell=tell)
         kept = {key: cv[key] for key in KEPT}
-        first = json.loads((output / name / cv["folds"][0]["folder"] / "run.json").read_text())
+        fits = [json.loads((output / name / each["folder"] / "run.json").read_text()) for each in cv["folds"]]
+        spent_s = [each["processor_s"] for each in fits if "processor_s" in each]
         kept |= {
             "set": runs[name]["set"],
             "note": runs[name].get("note", ""),
             "corpora": recipe.data.corpora,
-            "parameters": first["model"].get("parameters"),
+            "parameters": fits[0]["model"].get("parameters"),
+            "minutes_a_fit": round(statistics.median(spent_s) / 60.0, 2) if spent_s else None,
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
         }
@@ -113,7 +116,7 @@ def _published(names: Sequence[str]) -> str:
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     head = ["recipe", "corpora", "protocol", "UAR", "WA", "macro precision", "top 3", "women (UAR)"]
-    head += ["men (UAR)", "parameters", "made"]
+    head += ["men (UAR)", "parameters", "minutes", "made"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     notes = []
     for number, row in enumerate(rows, start=1):
@@ -130,6 +133,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
             f"{metrics['top_3']:.3f}",
             *genders,
             f"{row['parameters']:,}" if row["parameters"] else "–",
+            f"{row['minutes_a_fit']:.1f}" if row.get("minutes_a_fit") else "–",
             row["date"],
         ]
         lines.append(f"| {' | '.join(cells)} |")

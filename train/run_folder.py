@@ -65,8 +65,12 @@ def finish(
     normalise: Normalisation,
     held_out: Sequence[Utterance],
     scores: Scores,
+    processor_s: float,
 ) -> None:
-    """Write a Keras model, predictions and run.json into ``work`` and move it to ``folder``."""
+    """Write a Keras model, predictions and run.json into ``work`` and move it to ``folder``.
+
+    ``processor_s``: what the process that ended the fit has spent on it.
+    """
     model.save(work / "model.keras", include_optimizer=False)
     module = architecture(recipe.model.architecture)
     description = {
@@ -84,6 +88,7 @@ def finish(
             "architecture": recipe.model.architecture,
             "parameters": int(model.count_params()),
         },
+        "processor_s": round(processor_s, 1),
     }
     finish_scored(work, folder, recipe, held_out, scores, description)
 
