@@ -13,6 +13,7 @@ from train.arrays import Features, Labels
 from train.augment import build_augment
 from train.augment.speaker import Voices
 from train.features import Extractor
+from train.models import BRANCHES
 from train.recipe import Recipe
 from train.targets import Targets
 from train.utterance import Utterance
@@ -198,8 +199,9 @@ class TrainingSet:
         for row, unit in enumerate(chosen):
             index, segment = self.units[unit]
             if self.silent[index][segment]:
-                batch.targets["emotion"][row] = 0.0
-                batch.targets["emotion"][row, -1] = 1.0
+                for head in {"emotion", *BRANCHES} & batch.targets.keys():
+                    batch.targets[head][row] = 0.0
+                    batch.targets[head][row, -1] = 1.0
 
 
 def silent_segments(extractor: Extractor, samples: NDArray[np.float32]) -> NDArray[np.bool_]:

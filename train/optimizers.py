@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from train.models import BRANCHES
 from train.recipe import Optimizer, Recipe
 from train.targets import DIMENSIONS
 
@@ -51,15 +52,17 @@ def make_optimizer(optimizer: Optimizer, epochs: int, steps: int) -> Any:
 def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
     """Give ``model`` its optimiser and the loss: the sum over heads of weight times mean loss of the head.
 
-    Emotion (weight 1), gender and intensity: cross entropy, the emotion's with label smoothing. Dimensions:
-    mean squared error. An example's own weight multiplies its loss; a mean is over the batch.
+    Emotion (weight 1), its branches, gender and intensity: cross entropy, with label smoothing but for the
+    last two. Dimensions: mean squared error. An example's own weight multiplies its loss; a mean is over the
+    batch.
     """
     smoothing = recipe.fit.label_smoothing
-    losses: dict[str, Any] = {
-        "emotion": keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
-    }
+    emotion = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    losses: dict[str, Any] = {"emotion": emotion}
     for head in recipe.model.heads:
-        if head in DIMENSIONS:
+        if head in BRANCHES:
+            losses[head] = emotion
+        elif head in DIMENSIONS:
             losses[head] = keras.losses.MeanSquaredError()
         else:
             losses[head] = keras.losses.CategoricalCrossentropy(from_logits=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from train.models import BRANCHES
 from train.recipe import Recipe
 from train.utterance import Utterance
 
@@ -27,17 +28,18 @@ def classes_of(recipe: Recipe) -> list[str]:
 
 def head_widths(recipe: Recipe) -> dict[str, int]:
     """Outputs of each further head: two classes for gender and intensity, one number for a
-    dimension.
+    dimension, all classes for a branch.
     """
-    return {head: 1 if head in DIMENSIONS else 2 for head in recipe.model.heads}
+    widths = dict.fromkeys(DIMENSIONS, 1) | dict.fromkeys(BRANCHES, len(classes_of(recipe)))
+    return {head: widths.get(head, 2) for head in recipe.model.heads}
 
 
 class Targets:
     """Targets and weights for the utterances of a training set.
 
-    emotion: one-hot; its weight is the class weight times the corpus weight, of mean 1 over the set. gender,
-    intensity: one-hot. valence, arousal, dominance: (x - 3) / 2, which takes IEMOCAP's 1 … 5 to -1 … 1. An
-    utterance of which a head's truth is unknown has weight 0 there.
+    emotion and its branches: one-hot; the weight is the class weight times the corpus weight, of mean 1 over
+    the set. gender, intensity: one-hot. valence, arousal, dominance: (x - 3) / 2, which takes IEMOCAP's 1 … 5
+    to -1 … 1. An utterance of which a head's truth is unknown has weight 0 there.
     """
 
     def __init__(self, recipe: Recipe, utterances: Sequence[Utterance]) -> None:
@@ -45,6 +47,9 @@ class Targets:
         self._targets = {"emotion": _one_hot([each.emotion for each in utterances], classes)}
         self._weights = {"emotion": _emotion_weights(recipe, utterances)}
         for head in recipe.model.heads:
+            if head in BRANCHES:
+                self._targets[head], self._weights[head] = self._targets["emotion"], self._weights["emotion"]
+                continue
             if head in DIMENSIONS:
                 values = [getattr(each, head) for each in utterances]
                 known = [value is not None for value in values]

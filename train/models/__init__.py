@@ -43,7 +43,8 @@ ARCHITECTURES = {
     "opensmile_svm": "train.models.opensmile_svm",
 }
 WITHOUT_KERAS = ("opensmile_svm",)  # openSMILE crashes in a process that has loaded TensorFlow
-HEADS = ("gender", "intensity", "valence", "arousal", "dominance")
+BRANCHES = ("convolutions", "statistics")  # heads that each learn the emotion by themselves
+HEADS = ("gender", "intensity", "valence", "arousal", "dominance", *BRANCHES)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ PACKAGE = "edge_ser"
 NORM_MOMENTUM = 0.95
 
 
-def normalised(x: Any, name: str | None = None, momentum: float = NORM_MOMENTUM) -> Any:
-    """Batch normalisation as all architectures here use it."""
-    return keras.layers.BatchNormalization(momentum=momentum, name=name)(x)
+def normalised(x: Any, name: str | None = None, momentum: float = NORM_MOMENTUM, free: bool = True) -> Any:
+    """Batch normalisation as all architectures here use it; ``free``: with learnt factor and term."""
+    return keras.layers.BatchNormalization(momentum=momentum, center=free, scale=free, name=name)(x)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -86,6 +86,24 @@ class AttentionPooling(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], input_shape[-1])
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LoudestFrames(keras.layers.Layer):
+    """The ``count`` frames of [batch, frames, features] with the largest first feature (the log energy, in
+    cepstra), loudest first -> [batch, count, features].
+    """
+
+    def __init__(self, count: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.count = count
+
+    def call(self, features: Any) -> Any:
+        _, places = ops.top_k(features[:, :, 0], self.count)
+        return ops.take_along_axis(features, ops.expand_dims(places, -1), axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "count": self.count}
 
 
 def finish(inputs: Any, embedding: Any, shape: Shape, name: str) -> Any:

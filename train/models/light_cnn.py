@@ -3,6 +3,10 @@
 Three parallel convolutions look at frequency (9 bands), time (11 frames) and both (3 × 3); what they see is
 joined and goes through four 3 × 3 blocks and a 1 × 1 block to a global mean. Against the paper: narrower, and
 the first convolutions step over two frames or four, which saves most of the work for 16 ms hops.
+
+With ``loudest_frames`` a linear classifier on statistics of the window answers beside the convolutions, each
+learns by itself (heads ``convolutions`` and ``statistics``), and the emotion is the sum of their logits: the
+two fail on different strangers (docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -13,8 +17,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from train.models import Shape
-from train.models.layers import NORM_MOMENTUM, finish, normalised
+from edge_ser.errors import ConfigError
+from train.models import BRANCHES, Shape
+from train.models.layers import NORM_MOMENTUM, LoudestFrames, finish, normalised
 
 KIND = "cnn"
 FORM = "window"
@@ -34,6 +39,8 @@ class Options:
     dropout: float = 0.3
     l2: float = 0.0
     norm_momentum: float = NORM_MOMENTUM
+    loudest_frames: int = 0  # whose statistics answer too; 0: none do
+    statistics_l2: float = 0.05
 
 
 def _block(
@@ -60,8 +67,48 @@ def embedding(plane: Any, options: Options) -> Any:
     return layers.Dropout(options.dropout)(x)
 
 
+def statistics(features: Any, shape: Shape, options: Options) -> Any:
+    """[batch, frames, features] -> [batch, 3 · features]: of the loudest frames mean and mean excess over it,
+    of all frames the mean rise from one to the next. Pauses differ from corpus to corpus, loud frames less.
+    """
+    count = options.loudest_frames
+    loud = layers.Reshape((count, 1, shape.features))(LoudestFrames(count)(features))
+    every = layers.Reshape((shape.frames, 1, shape.features))(features)
+    excess = layers.ReLU()(layers.Subtract()([loud, layers.AveragePooling2D((count, 1))(loud)]))
+    before, after = (layers.Cropping2D((rows, (0, 0)))(every) for rows in ((0, 1), (1, 0)))
+    rise = layers.ReLU()(layers.Subtract()([after, before]))
+    means = [layers.AveragePooling2D((plane.shape[1], 1))(plane) for plane in (loud, excess, rise)]
+    # Without factors of its own, which would get round the penalty on the weights behind it.
+    alike = [
+        layers.BatchNormalization(momentum=NORM_MOMENTUM, center=False, scale=False)(each) for each in means
+    ]
+    return layers.Flatten()(layers.Concatenate()(alike))
+
+
 def build(shape: Shape, options: Options) -> keras.Model:
     """[batch, frames, features] -> logits [batch, classes]."""
     inputs = keras.Input((shape.frames, shape.features), name="features")
     plane = layers.Reshape((shape.frames, shape.features, 1))(inputs)
-    return finish(inputs, embedding(plane, options), shape, "light_cnn")
+    seen = embedding(plane, options)
+    if not options.loudest_frames:
+        return finish(inputs, seen, shape, "light_cnn")
+    missing = [head for head in BRANCHES if head not in shape.heads]
+    if missing:
+        raise ConfigError(
+            f"model.options.loudest_frames needs model.heads.{missing[0]}, the weight of its loss"
+        )
+    regularizer = keras.regularizers.L2(options.statistics_l2)
+    counted = statistics(inputs, shape, options)
+    answers = {
+        "convolutions": layers.Dense(shape.classes, name="convolutions")(seen),
+        "statistics": layers.Dense(
+            shape.classes, kernel_initializer="zeros", kernel_regularizer=regularizer, name="statistics"
+        )(counted),
+    }
+    emotion = layers.Add(name="emotion")([keras.ops.stop_gradient(answers[head]) for head in BRANCHES])
+    others = {
+        head: layers.Dense(width, name=head)(seen)
+        for head, width in shape.heads.items()
+        if head not in BRANCHES
+    }
+    return keras.Model(inputs, {"emotion": emotion, **answers, **others}, name="light_cnn")
