@@ -21,7 +21,8 @@ from convert.lower import quants
 from convert.observe import run_float
 from train.predict import softmax
 
-_KEEPS_CODES = {"SLICE", "RESHAPE", "TRANSPOSE", "PAD", "MAX_POOL_2D", "SPLIT"}  # nothing to round again
+# nothing to round again
+_KEEPS_CODES = {"SLICE", "RESHAPE", "TRANSPOSE", "PAD", "MAX_POOL_2D", "SPLIT", "LOUDEST"}
 BATCH = 16
 LEARNING_RATE = 2e-4
 

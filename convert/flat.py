@@ -32,7 +32,7 @@ _VERSIONS = {
     "ADD": 2, "AVERAGE_POOL_2D": 2, "CAST": 1, "CONCATENATION": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3,
     "FULLY_CONNECTED": 5, "GATHER": 2, "HARD_SWISH": 1, "LESS": 1, "LOGISTIC": 2, "MAX_POOL_2D": 2,
     "MEAN": 2, "MUL": 2, "PAD": 2, "QUANTIZE": 2, "RELU": 2, "RELU6": 2, "RESHAPE": 1, "SLICE": 2,
-    "SOFTMAX": 2, "SPLIT": 2, "SUB": 2, "SUM": 2, "TANH": 2, "TRANSPOSE": 2, "WHILE": 1,
+    "SOFTMAX": 2, "SPLIT": 2, "SUB": 2, "SUM": 2, "TANH": 2, "TOPK_V2": 2, "TRANSPOSE": 2, "WHILE": 1,
 }  # fmt: skip
 
 
@@ -190,5 +190,5 @@ _OPTIONS = {
     "MEAN": "ReducerOptions", "MUL": "MulOptions", "PAD": "PadOptions", "QUANTIZE": "QuantizeOptions",
     "RESHAPE": "ReshapeOptions", "SLICE": "SliceOptions", "SOFTMAX": "SoftmaxOptions",
     "SPLIT": "SplitOptions", "SUB": "SubOptions", "SUM": "ReducerOptions",
-    "TRANSPOSE": "TransposeOptions", "WHILE": "WhileOptions",
+    "TOPK_V2": "TopKV2Options", "TRANSPOSE": "TransposeOptions", "WHILE": "WhileOptions",
 }  # fmt: skip

@@ -23,6 +23,7 @@ MOVES = {
     "MAX_POOL_2D",
     "AVERAGE_POOL_2D",
     "SPLIT",
+    "LOUDEST",
 }  # same scale out as in
 Array = Any  # whatever the Keras backend computes with
 Float = npt.NDArray[np.float32]
@@ -49,8 +50,8 @@ class Value:
 
 @dataclass(eq=False)
 class Op:
-    """One TFLite operation (``kind`` is its name in the schema) or a "SCAN": a loop over the frames of a
-    sequence.
+    """One TFLite operation (``kind`` is its name in the schema), or a "SCAN": a loop over the frames of a
+    sequence, or "LOUDEST": the ``count`` frames with the largest first feature.
     """
 
     kind: str
@@ -191,6 +192,11 @@ def _slice(k: Any, o: dict[str, Any], x: Array) -> Array:
     return x[(slice(None), *(slice(b, b + n) for b, n in zip(o["begin"][1:], o["size"][1:], strict=True)))]
 
 
+def _loudest(k: Any, o: dict[str, Any], x: Array) -> Array:
+    _, places = k.top_k(x[:, :, 0], o["count"])
+    return k.take_along_axis(x, k.expand_dims(places, -1), axis=1)
+
+
 _COMPUTE: dict[str, Callable[..., Array]] = {
     "FULLY_CONNECTED": lambda k, o, x, w, b: k.matmul(x, k.transpose(w)) + b,
     "CONV_2D": _convolve,
@@ -208,6 +214,7 @@ _COMPUTE: dict[str, Callable[..., Array]] = {
     "SOFTMAX": lambda k, o, x: k.softmax(x, axis=-1),
     "CONCATENATION": lambda k, o, *x: k.concatenate(x, axis=o["axis"]),
     "SLICE": _slice,
+    "LOUDEST": _loudest,
     "RESHAPE": lambda k, o, x: k.reshape(x, (-1, *o["shape"][1:])),
     "TRANSPOSE": lambda k, o, x: k.transpose(x, o["axes"]),
     "MEAN": lambda k, o, x: k.mean(x, axis=o["axes"], keepdims=o["keep"]),

@@ -23,7 +23,7 @@ _IDENTITIES = {
     "GaussianDropout",
     "Masking",
 }
-_IDENTITIES |= {"ActivityRegularization", "Identity"}
+_IDENTITIES |= {"ActivityRegularization", "Identity", "StopGradient"}
 
 
 @dataclass
@@ -220,6 +220,13 @@ def _recurrent(walk: Walk, layer: Any, x: Value, initial_state: Any = None, mask
     return sequence if layer.return_sequences else _last(walk, states[0])
 
 
+def _loudest(walk: Walk, layer: Any, x: Value) -> Value:
+    """train.models.layers.LoudestFrames."""
+    if walk.step:
+        raise ModelError(f"layer {layer.name!r}: a choice among all frames has no step form; train a window")
+    return walk.graph.op("LOUDEST", [x], (1, layer.count, x.shape[2]), count=layer.count)
+
+
 def _no_mask(walk: Walk, layer: Any, *args: Any, **kwargs: Any) -> Any:
     return NO_MASK
 
@@ -251,6 +258,7 @@ def _bidirectional(walk: Walk, layer: Any, x: Value, initial_state: Any = None, 
 
 
 HANDLERS: dict[str, Callable[..., Any]] = {
+    "LoudestFrames": _loudest,
     "Dense": _dense,
     "TimeDistributed": _time_distributed,
     "BatchNormalization": _batch_norm,

@@ -124,6 +124,9 @@ class Lowering:
             if op.kind in WEIGHTED:
                 self._layer(subgraph, op, places)
                 continue
+            if op.kind == "LOUDEST":
+                self._loudest(subgraph, op, places)
+                continue
             inputs = self._inputs(subgraph, op, places)
             for value in op.outputs:
                 places[value] = self.tensor(subgraph, value)
@@ -147,6 +150,25 @@ class Lowering:
         self.writer.op(subgraph, op.kind, inputs, [output], **schema_options(op))
         if held != wanted:
             self._add(subgraph, output, held, -held.lift, places[value])
+
+    def _loudest(self, subgraph: int, op: Op, places: dict[Value, int]) -> None:
+        x, count = op.inputs[0], op.options["count"]
+        _, frames, features = x.shape
+        q = self.quants[x]
+        shapes = ((1, frames, 1), (frames,), (count,), (frames, features), (count, features))
+        column, levels, highest, rows, chosen = (self._tensor(subgraph, shape, q) for shape in shapes)
+        which = self.writer.tensor(subgraph, (count,), "int32")
+        places[op.outputs[0]] = self.tensor(subgraph, op.outputs[0])
+        first = [self.integers(subgraph, [0, 0, 0]), self.integers(subgraph, [1, frames, 1])]
+        self.writer.op(subgraph, "SLICE", [places[x], *first], [column])
+        self._reshape(subgraph, column, levels, (frames,))
+        self.writer.op(subgraph, "TOPK_V2", [levels, self.integers(subgraph, count)], [highest, which])
+        self._reshape(subgraph, places[x], rows, (frames, features))
+        self.writer.op(subgraph, "GATHER", [rows, which], [chosen], axis=0)
+        self._reshape(subgraph, chosen, places[op.outputs[0]], op.outputs[0].shape)
+
+    def _reshape(self, subgraph: int, tensor: int, result: int, shape: tuple[int, ...]) -> None:
+        self.writer.op(subgraph, "RESHAPE", [tensor], [result], newShape=np.array(shape, np.int32))
 
     def _add(self, subgraph: int, tensor: int, q: Quant, number: float, result: int) -> None:
         """The number's scale is at most the tensor's, ``q``: so ADD rounds once, on all machines alike."""

@@ -88,3 +88,16 @@ def window_cnn(frames: int = 32, features: int = 12):
     x = AttentionPooling(name="attention")(x)
     x = layers.Dropout(0.5)(layers.Dense(10, activation="tanh")(x))
     return enliven(keras.Model(inputs, layers.Dense(5, name="emotion")(x)))
+
+
+def two_minded_cnn(frames: int = 32, features: int = 12):
+    """Convolutions and, beside them, statistics of the loudest frames; the emotion is the sum of both."""
+    import keras
+
+    from train.models import BRANCHES, Shape
+    from train.models.light_cnn import Options, build
+
+    keras.utils.set_random_seed(6)
+    options = Options(stem=4, widths=[6], pools=[[2, 2]], head=8, loudest_frames=10)
+    model = enliven(build(Shape(frames, features, 5, dict.fromkeys(BRANCHES, 5)), options))
+    return keras.Model(model.inputs[0], model.outputs[model.output_names.index("emotion")])

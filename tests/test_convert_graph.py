@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from convert_parts import causal_cnn, enliven, recurrent_step, sequences, window_cnn
+from convert_parts import causal_cnn, enliven, recurrent_step, sequences, two_minded_cnn, window_cnn
 
 from edge_ser.errors import ModelError
 from train.backend import configure
@@ -19,6 +19,7 @@ from convert.ir import Graph  # noqa: E402
 from convert.layers import HANDLERS, Walk  # noqa: E402
 from convert.observe import run_float  # noqa: E402
 from convert.recurrent import Precision  # noqa: E402
+from train.models.layers import LoudestFrames  # noqa: E402
 
 TOLERANCE = 2e-5
 
@@ -27,8 +28,9 @@ def keras_says(model, x):
     return np.asarray(model(x, training=False))
 
 
-def test_a_window_model_keeps_its_numbers():
-    model, x = window_cnn(), sequences(4, 32, 12)
+@pytest.mark.parametrize("make", [window_cnn, two_minded_cnn])
+def test_a_window_model_keeps_its_numbers(make):
+    model, x = make(), sequences(4, 32, 12)
     graph = build_graph(model, 32, step=False)
     np.testing.assert_allclose(run_float(graph, x)[:, 0], keras_says(model, x), atol=TOLERANCE)
 
@@ -128,6 +130,7 @@ L = keras.layers
         ([L.Conv1D(3, 3, name="c")], True, "'c': needs 2 frames of the past and has 0"),
         ([L.ZeroPadding1D((2, 1), name="pad")], True, "'pad': zeros after the last frame"),
         ([L.MaxPooling1D(3, strides=1, name="p")], True, "'p': pooling over time"),
+        ([LoudestFrames(3, name="loud"), L.Dense(2)], True, "'loud': a choice among all frames"),
         ([L.Flatten(name="flat"), L.Dense(2)], True, "'flat': Flatten mixes all frames"),
         (
             [L.GlobalAveragePooling1D(name="mean"), L.Dense(3, activation="relu", name="late")],
