@@ -40,6 +40,7 @@ def test_the_c_tests_pass_under_the_sanitizers(tmp_path: Path) -> None:
     done = make(tmp_path, "check")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "memory: ok" in done.stdout
+    assert "in place: ok" in done.stdout
     assert "fft: ok" in done.stdout
 
 

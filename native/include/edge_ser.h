@@ -160,7 +160,8 @@ size_t es_n_frames(const es_frontend *frontend, size_t n_samples);
 
 /* ---- a whole signal ---- */
 
-/* Resets, then writes es_n_frames(n_samples) rows to `rows` [frames, features] and returns their number. */
+/* Resets, then writes es_n_frames(n_samples) rows to `rows` [frames, features] and returns their number. The rows are
+ * the bits that push, finish and pull give. */
 size_t es_process(es_frontend *frontend, const float *samples, size_t n_samples, float *rows);
 
 /* The same, written as int8: q = clip(rint(x * scale[column] + offset[column]), -128, 127), rounding each operation
@@ -192,7 +193,8 @@ void es_normalize_rows(es_frontend *frontend, float *rows, size_t n_frames);
 /* Back to the state after create: a new signal begins, the count of bad samples is 0. */
 void es_reset(es_frontend *frontend);
 
-/* Samples since the last reset that were NaN, infinite or beyond 1e12 after scaling, and were replaced by 0. */
+/* Samples since the last reset that were NaN, infinite or beyond 1e12 after scaling (or 1e17 before), and were replaced
+ * by 0. */
 uint64_t es_bad_samples(const es_frontend *frontend);
 
 #if defined(ES_SHARED) && defined(__GNUC__)

@@ -1,7 +1,8 @@
 /* The front end as a state machine: samples -> buffer -> static rows -> deltas -> sliding normalisation -> rows.
  *
- * es_push only stores samples; es_pull computes rows straight into the caller's memory. es_process is push and pull
- * in turn, so a batch and a stream run the same operations in the same order.
+ * es_push only stores samples; es_pull computes rows straight into the caller's memory. es_process pulls from a signal
+ * that lies in the caller's memory, where frames are read in place; only those at its ends, and any beside bad samples,
+ * come from the buffer. A batch and a stream run the same operations in the same order.
  */
 #include "edge_ser.h"
 
@@ -37,6 +38,7 @@ struct es_frontend {
     float last_sample;   /* for pre-emphasis along the signal */
     bool started;        /* the places on the left are filled */
     bool finished;
+    const float *signal;                    /* a whole signal, of n_samples; NULL when they are pushed */
     size_t n_samples, n_computed, n_pulled; /* samples in, static rows computed, rows out */
     uint64_t n_bad;
 };
@@ -112,17 +114,72 @@ static void compact(es_frontend *fe)
     fe->head = 0;
 }
 
-/* Makes n_frames whole frames stand at buffer[head]; after the end of the signal, places are filled as framing says. */
-static void complete_frames(es_frontend *fe, size_t n_frames)
+static size_t length_of(const es_frontend *fe, size_t n_frames)
 {
+    return (n_frames - 1) * (size_t)fe->options.hop_length + (size_t)fe->options.window_length;
+}
+
+/* Along the signal; 0 when there is none, or it runs along each frame. */
+static float signal_preemphasis(const es_frontend *fe)
+{
+    return fe->options.preemphasis_scope == ES_PER_SIGNAL ? fe->options.preemphasis : 0.0f;
+}
+
+/* Moves n samples to the end of the buffer, where there is space for them. */
+static void store(es_frontend *fe, const float *samples, size_t n)
+{
+    fe->n_bad += fe->spectral.kernel->take_samples(samples, n, fe->spectral.sample_limit, signal_preemphasis(fe),
+                                                   &fe->last_sample, fe->buffer + fe->fill);
+    fe->fill += n;
+}
+
+/* Stores a whole signal up to a place, or its end. */
+static void store_signal(es_frontend *fe, size_t place)
+{
+    if (fe->head > fe->fill) { /* frames before were read in place */
+        fe->buffer_start += fe->head;
+        fe->head = fe->fill = 0;
+    }
+    if (place > fe->buffer_start + fe->capacity)
+        compact(fe);
+    const size_t end = place < fe->left + fe->n_samples ? place : fe->left + fe->n_samples;
+    const size_t stored = fe->buffer_start + fe->fill;
+    if (end > stored)
+        store(fe, fe->signal + (stored - fe->left), end - stored);
+}
+
+/* The next n_frames frames in the buffer; after the end of the signal, places are filled as framing says. */
+static const float *stored_frames(es_frontend *fe, size_t n_frames)
+{
+    const size_t needed = length_of(fe, n_frames);
+    if (fe->signal)
+        store_signal(fe, fe->buffer_start + fe->head + needed);
     if (!fe->started)
         fill_left(fe);
-    const size_t needed = (n_frames - 1) * (size_t)fe->options.hop_length + (size_t)fe->options.window_length;
     if (fe->head + needed > fe->capacity)
         compact(fe);
     for (; fe->fill < fe->head + needed; fe->fill++)
         fe->buffer[fe->fill] =
             fe->options.framing == ES_MIRROR ? mirrored_sample(fe, fe->buffer_start + fe->fill) : 0.0f;
+    fe->spectral.n_ahead = 0;
+    return fe->buffer + fe->head;
+}
+
+/* The next n_frames frames where they lie in a whole signal; NULL when the kernel would not look at their samples, or
+ * read others than the signal's. */
+static const float *frames_in_place(es_frontend *fe, size_t n_frames)
+{
+    const size_t hop = (size_t)fe->options.hop_length, lanes = (size_t)fe->spectral.kernel->lanes;
+    const size_t start = fe->n_computed * hop - fe->left;
+    const size_t end = start + length_of(fe, n_frames) + es_overhang(&fe->spectral);
+    if (!fe->signal || signal_preemphasis(fe) > 0.0f || lanes == 1 || n_frames % lanes != 0 ||
+        fe->n_computed * hop <= fe->left || end > fe->n_samples)
+        return NULL;
+    /* The next frames are fetched while these are computed: a long signal lies in distant memory. */
+    const size_t n_next = n_frames * hop, n_left = fe->n_samples - end;
+    fe->spectral.ahead = fe->signal + end;
+    fe->spectral.n_ahead = n_next < n_left ? n_next : n_left;
+    return fe->signal + start;
 }
 
 /* ---- rows ---- */
@@ -130,13 +187,15 @@ static void complete_frames(es_frontend *fe, size_t n_frames)
 /* Up to max_rows static rows. */
 static size_t static_rows(es_frontend *fe, float *rows, size_t max_rows)
 {
+    es_spectral *sp = &fe->spectral;
     size_t n = frames_available(fe) - fe->n_computed;
     n = n < max_rows ? n : max_rows;
     n = n < BUFFER_HOPS ? n : BUFFER_HOPS;
     if (n == 0)
         return 0;
-    complete_frames(fe, n);
-    fe->spectral.kernel->rows(&fe->spectral, fe->buffer + fe->head, n, rows);
+    const float *frames = frames_in_place(fe, n);
+    if (!frames || !sp->kernel->rows(sp, frames, n, rows))
+        sp->kernel->rows(sp, stored_frames(fe, n), n, rows);
     fe->head += n * (size_t)fe->options.hop_length;
     fe->n_computed += n;
     return n;
@@ -171,23 +230,11 @@ static size_t delta_rows(es_frontend *fe, int order, float *rows, size_t max_row
     return n;
 }
 
-/* Rows still to be pulled that the first n_frames static rows determine. */
-static size_t rows_from(const es_frontend *fe, size_t n_frames)
-{
-    const size_t wait = fe->finished ? 0 : (size_t)(fe->options.delta_order * fe->options.delta_window);
-    return n_frames < wait + fe->n_pulled ? 0 : n_frames - wait - fe->n_pulled;
-}
-
 size_t es_ready(const es_frontend *fe)
 {
-    return rows_from(fe, frames_available(fe));
-}
-
-/* Rows that take whole batches of static rows only: frames are cheaper together. Of a signal that has ended, all. */
-static size_t ready_in_batches(const es_frontend *fe)
-{
-    const size_t available = frames_available(fe);
-    return rows_from(fe, fe->finished ? available : available / ES_BATCH * ES_BATCH);
+    const size_t wait = fe->finished ? 0 : (size_t)(fe->options.delta_order * fe->options.delta_window);
+    const size_t n_frames = frames_available(fe);
+    return n_frames < wait + fe->n_pulled ? 0 : n_frames - wait - fe->n_pulled;
 }
 
 size_t es_pull(es_frontend *fe, float *rows, size_t max_frames)
@@ -215,10 +262,7 @@ size_t es_push(es_frontend *fe, const float *samples, size_t n)
         compact(fe);
     const size_t space = fe->capacity - fe->fill;
     n = n < space ? n : space;
-    const float preemphasis = fe->options.preemphasis_scope == ES_PER_SIGNAL ? fe->options.preemphasis : 0.0f;
-    fe->n_bad += fe->spectral.kernel->take_samples(samples, n, fe->options.input_scale, preemphasis,
-                                                   &fe->last_sample, fe->buffer + fe->fill);
-    fe->fill += n;
+    store(fe, samples, n);
     fe->n_samples += n;
     return n;
 }
@@ -240,41 +284,29 @@ void es_normalize_rows(es_frontend *fe, float *rows, size_t n_frames)
 
 /* ---- a whole signal ---- */
 
-/* What the next es_push will read is fetched while a batch is computed: a long signal lies in distant memory. */
-static void look_ahead(es_frontend *fe, const float *samples, size_t n)
+/* A new signal, of which everything is there. */
+static void begin_whole(es_frontend *fe, const float *samples, size_t n)
 {
-    const size_t next = BUFFER_HOPS * (size_t)fe->options.hop_length;
-    fe->spectral.ahead = samples;
-    fe->spectral.n_ahead = n < next ? n : next;
+    es_reset(fe);
+    fe->signal = samples;
+    fe->n_samples = n;
+    fe->finished = true;
+}
+
+/* Samples behind the last frame may be bad, too. */
+static void end_whole(es_frontend *fe)
+{
+    store_signal(fe, fe->left + fe->n_samples);
+    fe->signal = NULL;
 }
 
 size_t es_process(es_frontend *fe, const float *samples, size_t n, float *rows)
 {
-    es_reset(fe);
-    const size_t n_frames = es_n_frames(fe, n);
-    size_t done = 0;
-    for (size_t taken = 0; taken < n;) {
-        taken += es_push(fe, samples + taken, n - taken);
-        look_ahead(fe, samples + taken, n - taken);
-        done += es_pull(fe, rows + done * fe->n_features, ready_in_batches(fe));
-    }
-    es_finish(fe);
-    look_ahead(fe, samples, 0);
-    done += es_pull(fe, rows + done * fe->n_features, n_frames - done);
-    es_normalize_rows(fe, rows, done);
-    return done;
-}
-
-/* Pulls what is ready in batches and quantises it. */
-static size_t pull_int8(es_frontend *fe, const float *scale, const float *offset, int8_t *quantized)
-{
-    const size_t n = ready_in_batches(fe);
-    for (size_t done = 0; done < n;) {
-        const size_t k = es_pull(fe, fe->int8_rows, n - done < INT8_ROWS ? n - done : INT8_ROWS);
-        es_quantize_rows(fe->int8_rows, k, fe->n_features, scale, offset, quantized + done * fe->n_features);
-        done += k;
-    }
-    return n;
+    begin_whole(fe, samples, n);
+    const size_t n_frames = es_pull(fe, rows, es_ready(fe));
+    end_whole(fe);
+    es_normalize_rows(fe, rows, n_frames);
+    return n_frames;
 }
 
 size_t es_process_int8(es_frontend *fe, const float *samples, size_t n, const float *scale, const float *offset,
@@ -285,16 +317,11 @@ size_t es_process_int8(es_frontend *fe, const float *samples, size_t n, const fl
         es_quantize_rows(work, n_frames, fe->n_features, scale, offset, quantized);
         return n_frames;
     }
-    es_reset(fe);
-    size_t done = 0;
-    for (size_t taken = 0; taken < n;) {
-        taken += es_push(fe, samples + taken, n - taken);
-        look_ahead(fe, samples + taken, n - taken);
-        done += pull_int8(fe, scale, offset, quantized + done * fe->n_features);
-    }
-    es_finish(fe);
-    look_ahead(fe, samples, 0);
-    return done + pull_int8(fe, scale, offset, quantized + done * fe->n_features);
+    begin_whole(fe, samples, n);
+    for (size_t k; (k = es_pull(fe, fe->int8_rows, INT8_ROWS)) > 0; quantized += k * fe->n_features)
+        es_quantize_rows(fe->int8_rows, k, fe->n_features, scale, offset, quantized);
+    end_whole(fe);
+    return fe->n_pulled;
 }
 
 /* ---- life ---- */
@@ -320,6 +347,7 @@ void es_reset(es_frontend *fe)
     fe->fill = fe->left;
     fe->last_sample = 0.0f;
     fe->started = fe->finished = false;
+    fe->signal = NULL;
     fe->n_samples = fe->n_computed = fe->n_pulled = 0;
     fe->n_bad = 0;
     for (int i = 0; i < fe->options.delta_order; i++)

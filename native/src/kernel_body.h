@@ -8,15 +8,20 @@
 
 #include "fft_kernel.h"
 
-static const float sample_limit = 1e12f; /* its square times n_fft^2 is still a float */
-
 /* ---- samples ---- */
 
-static size_t replace_bad(float *x, size_t n)
+/* Whether samples are finite and well within the limit, from their squares: a NaN or an infinity stays in the sum, a
+ * large sample shows. */
+static ES_INLINE bool squares_are_good(V squares, float rest, float limit)
+{
+    return es_sum(squares) + rest <= limit * limit;
+}
+
+static size_t replace_bad(float *x, size_t n, float limit)
 {
     size_t bad = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!(fabsf(x[i]) <= sample_limit)) { /* NaN fails every comparison */
+        if (!(fabsf(x[i]) <= limit)) { /* NaN fails every comparison */
             x[i] = 0.0f;
             bad++;
         }
@@ -24,27 +29,25 @@ static size_t replace_bad(float *x, size_t n)
     return bad;
 }
 
-static size_t take_samples(const float *restrict samples, size_t n, float scale, float preemphasis, float *previous,
+static size_t take_samples(const float *restrict samples, size_t n, float limit, float preemphasis, float *previous,
                            float *restrict out)
 {
-    /* The sum of squares tells whether any sample is bad: a NaN or an infinity stays in it, a large one shows. */
-    const V factor = es_splat(scale);
     V squares[4] = {es_splat(0.0f), es_splat(0.0f), es_splat(0.0f), es_splat(0.0f)};
     float rest = 0.0f;
     size_t i = 0, bad = 0;
     for (; i + 4 * ES_LANES <= n; i += 4 * ES_LANES) {
         for (int j = 0; j < 4; j++) {
-            const V x = es_load(samples + i + j * ES_LANES) * factor;
+            const V x = es_load(samples + i + j * ES_LANES);
             squares[j] += x * x;
             es_store(out + i + j * ES_LANES, x);
         }
     }
     for (; i < n; i++) {
-        out[i] = samples[i] * scale;
+        out[i] = samples[i];
         rest += out[i] * out[i];
     }
-    if (!(es_sum((squares[0] + squares[1]) + (squares[2] + squares[3])) + rest <= sample_limit * sample_limit))
-        bad = replace_bad(out, n);
+    if (!squares_are_good((squares[0] + squares[1]) + (squares[2] + squares[3]), rest, limit))
+        bad = replace_bad(out, n, limit);
     if (preemphasis > 0.0f && n > 0) {
         const float last = out[n - 1];
         for (i = n - 1; i > 0; i--)
@@ -79,7 +82,7 @@ static void piece_statistics(const es_spectral *sp, const float *restrict x, flo
         sum[0] += d;
         square[0] += d * d;
     }
-    const V d = (es_load(x + last) - o) * es_load_aligned(pieces->inside);
+    const V d = es_and(es_load(x + last) - o, es_load_aligned(pieces->inside));
     sum[1] += d;
     square[1] += d * d;
     const float difference = sp->remove_dc ? es_sum(sum[0] + sum[1]) * pieces->per_sample : 0.0f;
@@ -121,7 +124,7 @@ static ES_INLINE void frame_statistics(const es_spectral *sp, int first, V *offs
         outer += d * d;
     }
     *offset = es_subtract_product(m, es_splat(sp->frame_preemphasis), m);
-    *energy = inner + outer * es_splat((float)pieces->length);
+    *energy = (inner + outer * es_splat((float)pieces->length)) * es_splat(sp->energy_scale);
 }
 
 static inline V floored_log(const es_spectral *sp, V energy)
@@ -332,10 +335,11 @@ static void frame_row(const es_spectral *sp, const float *samples, float *row)
 /* ---- a block of ES_LANES frames: a frame in each lane. The same operations in the same order as for one frame ---- */
 
 /* Emphasised samples r .. end - 1 of n columns, of which the last to be read is `last`. Row by row, as the rows of all
- * columns lie side by side. */
-static void fill_rows(const es_spectral *sp, const float *samples, int32_t n, int32_t last, int32_t r, int32_t end)
+ * columns lie side by side. Returns the squares of what was read. */
+static V fill_rows(const es_spectral *sp, const float *samples, int32_t n, int32_t last, int32_t r, int32_t end)
 {
     const V a = es_splat(sp->frame_preemphasis);
+    V squares[4] = {es_splat(0.0f), es_splat(0.0f), es_splat(0.0f), es_splat(0.0f)};
     const int32_t stride = sp->columns.stride;
     const float *column[ES_MAX_COLUMNS];
     for (int32_t c = 0; c < n; c++)
@@ -343,32 +347,37 @@ static void fill_rows(const es_spectral *sp, const float *samples, int32_t n, in
     for (float *row = sp->columns.samples + r * stride; r < end; r += ES_LANES, row += ES_LANES * stride) {
         for (int32_t c = 0; c < n; c += 4) {
             V x[4], side_by_side[4];
-            for (int i = 0; i < 4; i++)
-                x[i] = es_subtract_product(es_load(column[c + i] + r), a, es_load(column[c + i] + r - 1));
+            for (int i = 0; i < 4; i++) {
+                x[i] = es_load(column[c + i] + r);
+                squares[i] += x[i] * x[i];
+                x[i] = es_subtract_product(x[i], a, es_load(column[c + i] + r - 1));
+            }
             es_transpose_quads(x, side_by_side);
             for (int i = 0; i < 4; i++)
                 es_store_quads(row + i * stride + c, 4 * stride, side_by_side[i]);
         }
     }
+    return (squares[0] + squares[1]) + (squares[2] + squares[3]);
 }
 
-/* Samples of n_frames frames, frame beside frame (es_columns). */
-static void fill_columns(const es_spectral *sp, const float *samples, int n_frames)
+/* Samples of n_frames frames, frame beside frame (es_columns). Returns their squares. */
+static V fill_columns(const es_spectral *sp, const float *samples, int n_frames)
 {
     const es_columns *columns = &sp->columns;
     const int32_t last = n_frames - 1 + columns->n_more, n = (last + 4) / 4 * 4;
-    fill_rows(sp, samples, n, last, 0, columns->length_of_last);
+    const V squares = fill_rows(sp, samples, n, last, 0, columns->length_of_last);
     /* Beyond that there may be nothing behind the last column. */
-    fill_rows(sp, samples, n, last - 1, columns->length_of_last, columns->length);
+    return squares + fill_rows(sp, samples, n, last - 1, columns->length_of_last, columns->length);
 }
 
-/* What a block of a batch needs of its samples. */
-static void prepare_batch(const es_spectral *sp, const float *samples, int n_frames)
+/* What a block of a batch needs of its samples. Returns whether they are good. */
+static bool prepare_batch(const es_spectral *sp, const float *samples, int n_frames)
 {
     batch_statistics(sp, samples, n_frames);
-    fill_columns(sp, samples, n_frames);
+    const V squares = fill_columns(sp, samples, n_frames);
     for (int f = 0; f < n_frames; f++)
         sp->columns.first[f] = samples[f * sp->hop_length];
+    return squares_are_good(squares, 0.0f, sp->sample_limit);
 }
 
 static V block_windowed_energy(const es_spectral *sp, const es_block *block)
@@ -532,10 +541,11 @@ static void block_rows(const es_spectral *sp, int first, int n_frames, float *ro
 }
 #endif
 
-static void static_rows(es_spectral *sp, const float *samples, size_t n_frames, float *rows)
+static bool static_rows(es_spectral *sp, const float *samples, size_t n_frames, float *rows)
 {
     const size_t hop = (size_t)sp->hop_length, width = (size_t)sp->n_static;
     size_t f = 0;
+    bool good = true;
 #if ES_LANES > 1
     enum { WORTH_A_BLOCK = ES_LANES / 2 + 1 }; /* a block costs about as much as so many single frames */
     const size_t batch = (size_t)sp->columns.n_frames;
@@ -543,7 +553,7 @@ static void static_rows(es_spectral *sp, const float *samples, size_t n_frames, 
         size_t n = n_frames - f < batch ? n_frames - f : batch;
         if (n % ES_LANES < WORTH_A_BLOCK)
             n -= n % ES_LANES;
-        prepare_batch(sp, samples + f * hop, (int)n);
+        good &= prepare_batch(sp, samples + f * hop, (int)n);
         for (size_t b = 0; b < n; b += ES_LANES)
             block_rows(sp, (int)b, n - b < ES_LANES ? (int)(n - b) : ES_LANES, rows + (f + b) * width);
         f += n;
@@ -551,6 +561,7 @@ static void static_rows(es_spectral *sp, const float *samples, size_t n_frames, 
 #endif
     for (; f < n_frames; f++)
         frame_row(sp, samples + f * hop, rows + f * width);
+    return good;
 }
 
 /* ---- mean over rows ---- */

@@ -195,6 +195,12 @@ static inline V es_from_bits(I i)
 #endif
 }
 
+/* v where the bits of `mask` are set, 0 where none is, whatever v is. */
+static inline V es_and(V v, V mask)
+{
+    return es_from_bits(es_bits(v) & es_bits(mask));
+}
+
 static inline V es_to_float(I i)
 {
 #if ES_LANES == 1

@@ -5,6 +5,9 @@
 
 #include "tables.h"
 
+static const float max_scaled = 1e12f; /* its square times n_fft^2 is still a float */
+static const float max_sample = 1e17f; /* the square of n_fft such samples is, too */
+
 static int32_t rounded_up(int32_t n, int32_t lanes)
 {
     return (n + lanes - 1) / lanes * lanes;
@@ -158,6 +161,8 @@ void es_spectral_init(es_spectral *sp, const es_options *o, const es_kernel *ker
         .log_floor = o->log_floor,
         .log_unit = (float)es_log_unit(o),
         .power_scale = o->power_scale,
+        .energy_scale = o->input_scale * o->input_scale,
+        .sample_limit = max_scaled < max_sample * o->input_scale ? max_scaled / o->input_scale : max_sample,
         .n_groups = n_groups,
     };
     es_fft_init(&sp->fft, o->n_fft, o->window_length, lanes, kernel->copies, arena);
@@ -188,6 +193,8 @@ void es_spectral_init(es_spectral *sp, const es_options *o, const es_kernel *ker
     sp->log_mel = es_arena_zeros(arena, (size_t)(lanes * rounded_up(o->n_mels + 1, lanes)));
     if (arena->base) {
         es_fill_window(o, sp->window);
+        for (int32_t i = 0; i < o->window_length; i++)
+            sp->window[i] *= o->input_scale;
         fill_mel(sp, o);
     }
     sp->block_mel_weights = es_arena_copies(arena, sp->mel_weights, (size_t)n_weights, kernel->copies);
@@ -199,5 +206,6 @@ void es_spectral_init(es_spectral *sp, const es_options *o, const es_kernel *ker
         sp->pieces.place[p] =
             p % sp->pieces.per_hop * places_in_a_row(&sp->pieces, batch) + p / sp->pieces.per_hop;
     for (int32_t i = 0; i < lanes; i++)
-        sp->pieces.inside[i] = (sp->pieces.length - 1) / lanes * lanes + i < sp->pieces.length ? 1.0f : 0.0f;
+        memset(sp->pieces.inside + i, (sp->pieces.length - 1) / lanes * lanes + i < sp->pieces.length ? 0xff : 0,
+               sizeof(float));
 }

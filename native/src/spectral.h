@@ -5,6 +5,8 @@
 #ifndef ES_SPECTRAL_H
 #define ES_SPECTRAL_H
 
+#include <stdbool.h>
+
 #include "arena.h"
 #include "edge_ser.h"
 #include "fft.h"
@@ -24,7 +26,7 @@ typedef struct es_pieces {
     int32_t distance;           /* from the start of a piece to the start of the next */
     int32_t per_frame, per_hop;
     float per_sample;           /* 1 / length */
-    float *inside;              /* [lanes] 1 for the samples of a piece's last vector that lie in it, else 0 */
+    float *inside;              /* [lanes] all bits set for the samples of a piece's last vector that lie in it, else none */
     int32_t *place;             /* where piece p lies, [p % per_hop][p / per_hop]: beside the same piece of the next frame */
     float *mean, *spread;       /* scratch */
 } es_pieces;
@@ -65,11 +67,13 @@ typedef struct es_kernel {
     int32_t lanes;
     int32_t copies; /* of every number in the tables of blocks */
     /* n_frames rows of n_static floats from frames at samples, samples + hop_length, … One float before the first frame
-     * and es_overhang floats behind the last may be read; they are to be finite. ES_BATCH frames are the cheapest. */
-    void (*rows)(es_spectral *spectral, const float *samples, size_t n_frames, float *rows);
-    /* Copies n samples times scale to out; what is not finite or beyond 1e12 becomes 0. Returns how many did. With
-     * preemphasis a > 0: out[i] = y[i] - a y[i-1] for the scaled samples y, *previous being y[-1], in and out. */
-    size_t (*take_samples)(const float *samples, size_t n, float scale, float preemphasis, float *previous, float *out);
+     * and es_overhang floats behind the last may be read; those are to be finite. ES_BATCH frames are the cheapest.
+     * Returns false when a block, of `lanes` frames, has read samples that are not finite or together come near
+     * sample_limit: its rows are worth nothing then. Frames that make no block are not looked at. */
+    bool (*rows)(es_spectral *spectral, const float *samples, size_t n_frames, float *rows);
+    /* Copies n samples to out; what is not finite or beyond +-limit becomes 0. Returns how many did. With preemphasis
+     * a > 0: out[i] = x[i] - a x[i-1] for these samples x, *previous being x[-1], in and out. */
+    size_t (*take_samples)(const float *samples, size_t n, float limit, float preemphasis, float *previous, float *out);
     /* Subtracts from each column its mean over n_rows > 0 rows. Scratch: sum [width], pattern [width * lanes]. */
     void (*subtract_mean)(float *rows, size_t n_rows, size_t width, double *sum, float *pattern);
 } es_kernel;
@@ -86,12 +90,14 @@ struct es_spectral {
     int32_t remove_dc;
     float frame_preemphasis; /* 0 when there is none or it runs along the signal */
     float log_floor, log_unit, power_scale;
+    float energy_scale;      /* of the raw energy: input_scale^2 */
+    float sample_limit;      /* samples beyond it, before scaling, are bad */
 
     const float *ahead;      /* samples that will be wanted after this batch, n_ahead of them: fetched meanwhile */
     size_t n_ahead;
 
     int32_t frame_length;    /* used_rows * n_columns */
-    float *window;           /* [frame_length] zeros behind window_length */
+    float *window;           /* [frame_length] times input_scale; zeros behind window_length */
     const float *block_window; /* the same with every number `copies` times */
     es_pieces pieces;
     es_columns columns;
