@@ -23,13 +23,13 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 LIMITS = """
 
-What limits it: on AVX-512 the two passes of the FFT, window included, are 44 % of the time, and bands,
-logarithm and cosine transform 21 % (`perf record` of `native/build/bench`). The rest is moving data: 12
-% to put sixteen frames side by side, 10 % to take the samples, 9 % for mean and energy. A long signal
-lies in distant memory; although it is fetched ahead, its frames cost a little more. Tried without gain:
-a smaller sample buffer, shuffles of half vectors, larger stores, fetching into the first cache. The
-goals are 0.5 (AVX-512), 0.64 (AVX2) and 1.3 (SSE2) of FFTW3f's FFTs; a run like this meets them or
-misses them by a few hundredths, most on 60 s.
+What limits it: on AVX-512 the two passes of the FFT, window included, are 45 % of the time, and bands,
+logarithm and cosine transform 20 % (`perf record` of `native/build/bench`). The rest is moving data: 13
+% to put sixteen frames side by side, 14 % for mean and energy, which read the samples first. A long
+signal lies in distant memory; although it is fetched ahead, its frames cost a little more. Tried without
+gain: the sums of four pieces of mean and energy in one transposition, shuffles of half vectors, larger
+stores, fetching into the first cache. The goals are 0.5 (AVX-512), 0.64 (AVX2) and 1.3 (SSE2) of
+FFTW3f's FFTs.
 """
 
 

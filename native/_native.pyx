@@ -160,6 +160,15 @@ cdef int hold_samples(samples, Py_buffer *view) except -1:
     return 0
 
 
+cdef int hold_codes(codes, Py_buffer *view) except -1:
+    """Acquires a contiguous int8 matrix to write to, by hand as above."""
+    PyObject_GetBuffer(codes, view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+    if view.ndim != 2 or view.format[0] != b"b" or view.format[1] != 0:
+        PyBuffer_Release(view)
+        raise ConfigError("out must be a contiguous int8 array of frames and features")
+    return 0
+
+
 cdef class NativeFrontend:
     """One C front end. Methods refuse to run while another thread is inside one of them."""
 
@@ -229,30 +238,41 @@ cdef class NativeFrontend:
             PyBuffer_Release(&x)
         return rows
 
-    def process_int8(self, samples, const float[::1] scale, const float[::1] offset, int8_t[:, ::1] out) -> int:
+    def process_int8(self, samples, scale, offset, out) -> int:
         """Writes clip(rint(x * scale + offset), -128, 127) to ``out`` int8 [frames, features]; returns the frames.
 
         ``scale``, ``offset``: float32 [features]. ``out`` may have more rows than the signal has frames; the others
         are left alone.
         """
-        cdef Py_buffer x
-        hold_samples(samples, &x)
-        cdef size_t n = x.len // sizeof(float), n_frames = es_n_frames(self.frontend, n)
-        cdef float[::1] work
+        cdef Py_buffer held[4]
+        cdef int n_held = 0
+        cdef size_t n, n_frames
+        cdef float *work = NULL
         try:
-            if <size_t>scale.shape[0] != self.n_features or <size_t>offset.shape[0] != self.n_features:
+            for floats in (samples, scale, offset):
+                hold_samples(floats, &held[n_held])
+                n_held += 1
+            hold_codes(out, &held[n_held])
+            n_held += 1
+            n = held[0].len // sizeof(float)
+            n_frames = es_n_frames(self.frontend, n)
+            if held[1].shape[0] != <Py_ssize_t>self.n_features or held[2].shape[0] != <Py_ssize_t>self.n_features:
                 raise ConfigError(f"scale and offset must have {self.n_features} values, one for each feature")
-            if <size_t>out.shape[1] != self.n_features or <size_t>out.shape[0] < n_frames:
-                raise ConfigError(
-                    f"out is {out.shape[0]} x {out.shape[1]}, the features are {n_frames} x {self.n_features}")
-            work = new_array(max(1, n_frames * self.n_features) if self.utterance else 1, float32)
+            if held[3].shape[1] != <Py_ssize_t>self.n_features or held[3].shape[0] < <Py_ssize_t>n_frames:
+                raise ConfigError(f"out is {held[3].shape[0]} x {held[3].shape[1]}, "
+                                  f"the features are {n_frames} x {self.n_features}")
+            if self.utterance:
+                rows = PyBytes_FromStringAndSize(NULL, n_frames * self.n_features * sizeof(float))
+                work = <float *>PyBytes_AsString(rows)
             self.begin_whole()
-            if n_frames > 0:
-                with nogil:
-                    es_process_int8(self.frontend, <float *>x.buf, n, &scale[0], &offset[0], &out[0, 0], &work[0])
+            with nogil:
+                es_process_int8(self.frontend, <float *>held[0].buf, n, <float *>held[1].buf, <float *>held[2].buf,
+                                <int8_t *>held[3].buf, work)
             self.busy = False
         finally:
-            PyBuffer_Release(&x)
+            while n_held > 0:
+                n_held -= 1
+                PyBuffer_Release(&held[n_held])
         return n_frames
 
     cdef int store_ready(self) except -1:

@@ -234,3 +234,6 @@ def test_int8_output_of_the_wrong_size_is_a_config_error() -> None:
         Frontend().process_int8(NOISE, ones, ones, np.zeros((98, 12), np.int8))
     with pytest.raises(ConfigError, match="13 values"):
         Frontend().process_int8(NOISE, ones[:12], ones, np.zeros((98, 13), np.int8))
+    for out in (np.zeros((98, 13), np.uint8), np.zeros(98 * 13, np.int8)):
+        with pytest.raises(ConfigError, match="int8 array of frames and features"):
+            Frontend().process_int8(NOISE, ones, ones, out)
