@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from convert.ir import Value, constant
 from convert.layers import Walk
 from edge_ser.errors import ModelError
+
+LONG_MEAN = 16  # frames, from which on a mean is taken in two steps
 
 
 def _conv(walk: Walk, layer: Any, x: Value) -> Value:
@@ -195,9 +198,13 @@ def _mean_filter(
 
     TFLite's own int8 pooling rounds halves away from zero, and of 2 or 4 codes the mean often is a half: that
     shifts whole layers by up to a quarter step. It also has to keep its input's scale, and XNNPACK does not
-    take it.
+    take it. A long mean is one of means: m + n rows of weights in the file instead of m n.
     """
-    channels = x.shape[3]
+    channels, n = x.shape[3], size[0]
+    inner = max(d for d in range(1, isqrt(n) + 1) if n % d == 0)
+    if n > LONG_MEAN and inner > 1 and tuple(size) == tuple(strides):
+        x = _mean_filter(walk, x, (inner, 1), (inner, 1), (out[0] * n // inner, x.shape[2]))
+        size = strides = (n // inner, size[1])
     weights = constant(np.full((1, size[0], size[1], channels), 1.0 / (size[0] * size[1])))
     options = {"strides": strides, "dilation": (1, 1), "padding": "VALID"}
     bias = constant(np.zeros(channels))

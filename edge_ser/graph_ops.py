@@ -49,6 +49,7 @@ KINDS = {
     40: Kind("MEAN", 27, (2, 2)),
     41: Kind("SUB", 28, (2, 2)),
     43: Kind("SQUEEZE", 30, (1, 1)),
+    48: Kind("TOPK_V2", 34, (2, 2), (2, 2)),
     49: Kind("SPLIT", 35, (2, 2), (1, MANY)),
     53: Kind("CAST", 37, (1, 1)),
     55: Kind("MAXIMUM", 39, (2, 2)),
@@ -65,7 +66,7 @@ WINDOWED = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"}
 WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 # Operands that say how, not what: positions, axes, sizes. They must be constants, so that shapes are fixed.
 HOW = {
-    **dict.fromkeys(("RESHAPE", "PAD", "TRANSPOSE", "MEAN", "SUM", "EXPAND_DIMS"), (1,)),
+    **dict.fromkeys(("RESHAPE", "PAD", "TRANSPOSE", "MEAN", "SUM", "EXPAND_DIMS", "TOPK_V2"), (1,)),
     "SPLIT": (0,),
     "SLICE": (1, 2),
 }
@@ -125,6 +126,8 @@ def _check_positions(name: str, op: Table, inputs: Sequence[Tensor]) -> None:
         elif name in ("SPLIT", "EXPAND_DIMS"):
             good = good and len(values[0]) == 1
         op.check(good, "has axes outside of its input")
+    elif name == "TOPK_V2":
+        op.check(len(values[0]) == 1 and rank > 0 and 1 <= values[0][0] <= x.shape[-1], "takes an odd number")
     elif name == "PAD":
         good = inputs[1].shape == (rank, 2) and all(0 <= n <= MAX_STEP for n in values[0])
         op.check(good, "has odd widths")

@@ -26,6 +26,9 @@ def check_shapes(
     for output in outputs:
         shape = _shape(name, options, inputs, output.shape, len(outputs))
         op.check(output.shape == shape, f"gives {shape}, and its output is declared as {output.shape}")
+    if name == "TOPK_V2":
+        types = [output.dtype for output in outputs]
+        op.check(types == [inputs[0].dtype, "int32"], "gives odd types")
 
 
 def _shape(
@@ -71,6 +74,8 @@ def _shape(
     if name == "SLICE":
         begin, size = inputs[1].values or (), inputs[2].values or ()
         return tuple(d - b if n == -1 else n for b, n, d in zip(begin, size, x, strict=True))
+    if name == "TOPK_V2":
+        return x[:-1] + tuple(inputs[1].values or ())
     if name == "GATHER":
         axis, batch = (options.scalar(0, "i"), options.scalar(1, "i")) if options else (0, 0)
         good = 0 <= axis < len(x) and batch == 0

@@ -335,6 +335,30 @@ def test_a_signed_graph_with_an_operation_that_is_not_allowed_is_refused(good):
     assert "operator code 0 is the operation 31, which is not on the list of allowed ones" in message
 
 
+def largest_of_six(count: int, index_type: str = "int32") -> bytes:
+    """A graph that gives the ``count`` largest of six numbers."""
+    pytest.importorskip("tensorflow", reason="needs the train extra")
+    from convert.flat import Writer
+
+    writer = Writer()
+    part = writer.subgraph()
+    x = writer.tensor(part, (1, 6), "int8", 0.1, name="x")
+    number = writer.tensor(part, (), "int32", data=np.array(count))
+    highest = writer.tensor(part, (1, count), "int8", 0.1)
+    places = writer.tensor(part, (1, count), index_type, None if index_type == "int32" else 1.0)
+    writer.op(part, "TOPK_V2", [x, number], [highest, places])
+    writer.subgraphs[part].inputs, writer.subgraphs[part].outputs = [x], [highest]
+    return writer.pack("made for tests")
+
+
+def test_a_choice_of_the_largest_is_of_as_many_as_there_are():
+    assert read_graph(largest_of_six(6), "m").ops == ["TOPK_V2"]
+    with pytest.raises(ModelError, match="TOPK_V2.* takes an odd number"):
+        read_graph(largest_of_six(7), "m")
+    with pytest.raises(ModelError, match="TOPK_V2.* gives odd types"):
+        read_graph(largest_of_six(3, "int8"), "m")
+
+
 def test_importing_the_reader_needs_no_interpreter():
     code = "import sys, edge_ser.model; print([m for m in sys.modules if 'litert' in m or 'tflite' in m])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
