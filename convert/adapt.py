@@ -2,9 +2,10 @@
 
 What int8 costs is measured on training utterances that neither calibrate nor fine-tune. Where that is more
 than half a point of UAR, or more than a few labels, other ways are tried, the one that costs the device
-nothing first: weights fine-tuned to int8, then, in recurrent models, a state of 16 bits, then both. The first
-that is good enough is kept; if none is, the one that agrees best with float. The held-out speakers, by whom
-the gate and every figure are measured, have no say.
+nothing first: weights fine-tuned to int8, then, in recurrent models, a state of 16 bits, then both (over a
+window, where fine-tuning takes long, the state comes first). The first that is good enough is kept; if none
+is, the one that agrees best with float. The held-out speakers, by whom the gate and every figure are
+measured, have no say.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ LEAST_AGREEMENT = (1 + MIN_AGREEMENT) / 2
 EPOCHS = 3
 SPARE_PER_CELL = 4  # utterances of every speaker and class that fine-tuning never sees
 RECURRENT = {"GRU", "LSTM", "Bidirectional"}
-FRAMES = 120  # of a step model's sequences: the unrolled graph of a whole utterance takes minutes to build
+# Fine-tuning unrolls loops, which takes long: a step model's sequences are cut to so many frames, and
+# recurrent models over a window are fine-tuned last, over a longer one only where that is asked for.
+FRAMES = 120
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,9 @@ def ways(options: Options, model: Any) -> dict[str, Options]:
     if recurrent and options.precision.state_bits == 8 and not options.int16_activations:
         wide = replace(options, precision=replace(options.precision, state_bits=16))
         found |= {"16-bit state": wide, "16-bit state, fine-tuned": replace(wide, fine_tune=EPOCHS)}
+    if recurrent and not options.step:
+        found = dict(sorted(found.items(), key=lambda way: way[1].fine_tune))
+        found = {name: way for name, way in found.items() if not way.fine_tune or options.frames <= FRAMES}
     return found
 
 

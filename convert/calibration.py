@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -32,15 +33,27 @@ def choose(utterances: Sequence[Utterance], per_cell: int, seed: int) -> list[in
     return sorted(chosen)
 
 
-def best_range(values: Float) -> tuple[float, float]:
+def thinned(values: Float, most: int, width: int) -> Float:
+    """About ``most`` of the values, evenly spread; of rows of ``width`` every column is among them.
+
+    A stride that shares a factor with the width would always meet the same units of a layer.
+    """
+    stride = len(values) // most + 1
+    while math.gcd(stride, width) > 1:
+        stride += 1
+    return values[::stride]
+
+
+def best_range(values: Float, width: int = 1) -> tuple[float, float]:
     """The (low, high), zero inside, whose 256 steps give these values the least mean square error.
 
     Rare extremes are clipped: they would cost every other value resolution. Found by shrinking from the full
     range, each end in turn (Nagel et al., A White Paper on Neural Network Quantization, 2021, section 3.1).
     """
-    flat = np.asarray(values, np.float64).reshape(-1)
-    if len(flat) > MAX_VALUES:
-        flat = flat[:: len(flat) // MAX_VALUES + 1]
+    few = values.reshape(-1)
+    if len(few) > MAX_VALUES:
+        few = thinned(few, MAX_VALUES, width)
+    flat = few.astype(np.float64)
     ends = [min(float(flat.min()), 0.0), max(float(flat.max()), 0.0)]
     full = list(ends)
     if full[0] == full[1]:

@@ -24,11 +24,14 @@ from edge_ser.errors import ConfigError
 
 # Strangers' logits lie outside of the range seen in calibration.
 OUTPUT_HEADROOM = 1.5
-# An output step finer than the graph's own rounding noise says nothing; and two interpreters, which round
-# differently on the way, then differ by more than one. So the step is at least this many times the noise
-# (rms); more where a state carries the errors of one frame to the next.
+# Two interpreters round differently on the way. For their outputs to differ by one step at most, a step must
+# not be finer than the graph's own rounding noise: it is at least so many times that noise (rms), more where
+# a state carries the errors of one frame to the next. In 16 bits they hardly part. Last, what LiteRT's two
+# sets of kernels say of calibration data is compared, and the step made coarser until they differ by one at
+# most, and seldom enough (rms) that other inputs will hardly show more.
 NOISE_STEPS, NOISE_STEPS_OF_STATES = 2.0, 3.0
-NOISE_SEQUENCES = 24
+APART_RMS, COARSER, COARSER_TIMES = 0.4, 1.25, 8
+NOISE_SEQUENCES, APART_SEQUENCES = 24, 256
 LOOPS_FROM = 5  # frames from which a loop in the graph is smaller than copies of the cell
 
 
@@ -106,12 +109,24 @@ def compile_graph(
         from convert.finetune import fine_tune
 
         fine_tune(graph, training, options.fine_tune)
+    return _settled(graph, options, calibration)
+
+
+def _settled(graph: Graph, options: Options, calibration: Float) -> Compiled:
+    """The graph lowered, with an output step on which interpreters agree."""
     compiled = _lower(graph, options)
-    noise = _noise(graph, compiled, calibration[:: len(calibration) // NOISE_SEQUENCES + 1])
-    carries = options.step or any(op.kind == "SCAN" for op in graph.ops)
-    factor = (NOISE_STEPS_OF_STATES if carries else NOISE_STEPS) * noise / compiled.output.scale
-    if factor > 1:
-        _widen_output(graph, factor)
+    loops = any(op.kind == "SCAN" for op in graph.ops)
+    if not options.int16_activations and not (loops and options.precision.state_bits == 16):
+        steps = NOISE_STEPS_OF_STATES if options.step or loops else NOISE_STEPS
+        few = calibration[:: len(calibration) // NOISE_SEQUENCES + 1]
+        factor = steps * _noise(graph, compiled, few) / compiled.output.scale
+        if factor > 1:
+            _widen_output(graph, factor)
+            compiled = _lower(graph, options)
+    for _ in range(COARSER_TIMES):
+        if _agree(compiled, calibration[:: len(calibration) // APART_SEQUENCES + 1]):
+            break
+        _widen_output(graph, COARSER)
         compiled = _lower(graph, options)
     return compiled
 
@@ -143,6 +158,15 @@ def _noise(graph: Graph, compiled: Compiled, sequences: Float) -> float:
     codes = run_graph(compiled.flatbuffer, [compiled.quantise(sequence) for sequence in sequences])
     ints = np.stack([compiled.logits(rows) for rows in codes])
     return float(np.sqrt(np.mean((ints - run_float(graph, sequences)) ** 2)))
+
+
+def _agree(compiled: Compiled, sequences: Float) -> bool:
+    """Whether XNNPACK's kernels and TFLite's own, which are tflite-runtime's too, give nearly the same."""
+    codes = [compiled.quantise(sequence) for sequence in sequences]
+    fast = np.concatenate(run_graph(compiled.flatbuffer, codes)).astype(float)
+    plain = np.concatenate(run_graph(compiled.flatbuffer, codes, plain=True))
+    apart = np.abs(fast - plain)
+    return bool(apart.max() <= 1 and np.sqrt(np.mean(apart**2)) <= APART_RMS)
 
 
 def _states(graph: Graph, lowering: Lowering) -> list[dict[str, Any]]:

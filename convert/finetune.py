@@ -74,7 +74,7 @@ class RoundedGraph(keras.layers.Layer):  # type: ignore[misc]
         states = [ops.zeros((batch, *state.before.shape[1:])) for state in self.graph.states]
         outputs = []
         for start in range(0, features.shape[1], chunk):
-            run = self.graph.run([features[:, start : start + chunk]], states, self._round)
+            run = self.graph.run([features[:, start : start + chunk]], states, self.rounded)
             states = run.states
             outputs.append(run.outputs[0])
         return ops.stack(outputs, axis=1)
@@ -84,7 +84,8 @@ class RoundedGraph(keras.layers.Layer):  # type: ignore[misc]
         steps = (input_shape[1] or 0) // self.graph.inputs[0].shape[1]
         return (input_shape[0], steps, self.graph.outputs[0].shape[1])
 
-    def _round(self, value: Value, array: Array) -> Array:
+    def rounded(self, value: Value, array: Array) -> Array:
+        """``array`` as the int8 graph holds ``value``."""
         if value in self.tuned:
             variable = ops.convert_to_tensor(self.tuned[value])
             return rounded_weights(variable, self.axes[value]) if value in self.axes else variable

@@ -1,7 +1,8 @@
-"""The golden vector: a second of made-up voice, its int8 features and the graph's int8 answers.
+"""The golden vector: made-up voice, its int8 features and the graph's int8 answers.
 
-The audio is a vowel-like pulse train whose pitch and loudness change five times. Each stretch repeats
-exactly, so it compresses to a few hundred bytes; no recording of a person is in a model file.
+The audio lasts a second, or one window where that is shorter: a vowel-like pulse train whose pitch and
+loudness change five times. Each stretch repeats exactly, so it compresses to a few hundred bytes; no
+recording of a person is in a model file.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def _pulse(period: int, rate_hz: int) -> npt.NDArray[np.float64]:
 
 
 def golden_features(
-    options: Any, quantise: tuple[npt.ArrayLike, npt.ArrayLike], length: int
+    options: Any,
+    audio: npt.NDArray[np.int16],
+    quantise: tuple[npt.ArrayLike, npt.ArrayLike],
+    length: int,
 ) -> npt.NDArray[np.int8]:
     """Int8 features [frames, features] of the audio, zero-padded to ``length`` samples, as the device writes
     them.
@@ -59,9 +63,9 @@ def golden_features(
     from edge_ser.frontend import Frontend
 
     frontend = Frontend(options)
-    audio = golden_audio(options.rate_hz).astype(np.float32) / np.float32(32768)
-    audio = np.pad(audio, (0, max(length - len(audio), 0)))
-    out = np.zeros((frontend.n_frames(len(audio)), frontend.n_features), np.int8)
+    samples = audio.astype(np.float32) / np.float32(32768)
+    samples = np.pad(samples, (0, max(length - len(samples), 0)))
+    out = np.zeros((frontend.n_frames(len(samples)), frontend.n_features), np.int8)
     scale, offset = (np.asarray(part, np.float32) for part in quantise)
-    frontend.process_int8(audio, scale, offset, out)
+    frontend.process_int8(samples, scale, offset, out)
     return out

@@ -24,11 +24,18 @@ MODULES = {
 Int8 = Any  # int8 arrays; numpy 1 and 2 spell their types differently
 
 
-def run_graph(graph: bytes, features: Sequence[Int8], runtime: str = "ai-edge-litert") -> list[Int8]:
+def run_graph(
+    graph: bytes, features: Sequence[Int8], runtime: str = "ai-edge-litert", plain: bool = False
+) -> list[Int8]:
     """For each int8 [frames, features] the int8 outputs [steps, classes] of all whole chunks, from zero
-    states on.
+    states on; ``plain``: by TFLite's own kernels, without XNNPACK.
     """
-    interpreter = importlib.import_module(MODULES[runtime]).Interpreter(model_content=graph, num_threads=1)
+    module = importlib.import_module(MODULES[runtime])
+    kernels = "BUILTIN_WITHOUT_DEFAULT_DELEGATES" if plain else "AUTO"
+    resolver = getattr(module.OpResolverType, kernels)
+    interpreter = module.Interpreter(
+        model_content=graph, num_threads=1, experimental_op_resolver_type=resolver
+    )
     interpreter.allocate_tensors()
     first, *states = interpreter.get_input_details()
     output, *new_states = interpreter.get_output_details()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.calibration import MAX_VALUES, best_range
+from convert.calibration import MAX_VALUES, best_range, thinned
 from convert.ir import MOVES, Float, Graph, Value
 
 _GIVEN = {
@@ -29,11 +29,11 @@ def observe(graph: Graph, features: Float) -> None:
     """
 
     seen: dict[Value, list[Float]] = defaultdict(list)
+    widths = _widths(graph)
 
     def see(value: Value, array: Any) -> Any:
         if value.data is None:
-            plain = np.asarray(array).reshape(-1)
-            seen[value].append(plain[:: len(plain) // share + 1])
+            seen[value].append(thinned(np.asarray(array).reshape(-1), share, widths.get(value, 1)))
         return array
 
     chunk = graph.inputs[0].shape[1]
@@ -44,10 +44,21 @@ def observe(graph: Graph, features: Float) -> None:
     for start in range(0, features.shape[1] - chunk + 1, chunk):
         states = graph.run([features[:, start : start + chunk]], states, see).states
     for value, parts in seen.items():
-        value.low, value.high = best_range(np.concatenate(parts))
+        value.low, value.high = best_range(np.concatenate(parts), widths.get(value, 1))
     _clip_saturated(graph)
     _tie_states(graph)
     _tie_joined(graph)
+
+
+def _widths(graph: Graph) -> dict[Value, int]:
+    """Columns of what loops compute and read: each is a unit with a range of its own, so none may be missed.
+
+    Elsewhere a column's neighbours in time and frequency stand for it.
+    """
+    loops = [op for op in graph.ops if op.kind == "SCAN"]
+    inside = [op for loop in loops for op in loop.options["body"].ops]
+    values = {value for op in [*loops, *inside] for value in [*op.inputs, *op.outputs]}
+    return {value: int(np.prod(value.shape[1:])) for value in values}
 
 
 def run_float(graph: Graph, features: Float) -> Float:
@@ -79,10 +90,22 @@ def _tie_states(graph: Graph) -> None:
             continue
         starts, ends = op.inputs[op.options["sequences"] :], op.outputs[1:]
         for start, end, state in zip(starts, ends, op.options["body"].states, strict=True):
-            _same_range([start, end, state.before, state.after])
+            everywhere = [start, end, state.before, state.after]
+            _same_range(everywhere)
+            _clip_cell(everywhere, op.options["body"])
     for state in graph.states:
         if state.before.like is None:
             _same_range([state.before, state.after])
+
+
+def _clip_cell(cell: list[Value], body: Graph) -> None:
+    """An LSTM's cell in 8 bits reaches to where its tanh is flat: small steps, of which many are summed up,
+    are worth more than how far beyond it was (docs/converter.md).
+    """
+    limit = _SATURATED["TANH"]
+    if cell[0].bits == 8 and any(op.kind == "TANH" and op.inputs[0] in cell for op in body.ops):
+        for value in cell:
+            value.low, value.high = max(value.low, -limit), min(value.high, limit)
 
 
 def _tie_joined(graph: Graph) -> None:

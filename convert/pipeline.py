@@ -128,10 +128,11 @@ def _golden(conversion: Conversion) -> Golden:
     options = FrontendOptions.from_dict(run.record["frontend"])
     step = run.std.astype(np.float64) * compiled.input.scale
     length = 0 if run.step else round((conversion.source.length_s or 0) * options.rate_hz)
-    features = golden_features(options, (1.0 / step, compiled.input.zero_point - run.mean / step), length)
+    audio = golden_audio(options.rate_hz)[: length or None]
+    quantise = 1.0 / step, compiled.input.zero_point - run.mean / step
+    features = golden_features(options, audio, quantise, length)
     features = features[: len(features) // compiled.frames * compiled.frames]
-    scores = run_graph(compiled.flatbuffer, [features])[0]
-    return Golden(golden_audio(options.rate_hz), features, scores)
+    return Golden(audio, features, run_graph(compiled.flatbuffer, [features])[0])
 
 
 def _options(run: Run, source: Source, model: Any, settings: Settings) -> Options:

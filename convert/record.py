@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from convert.compiler import Compiled, Options
@@ -130,7 +129,3 @@ def _corpora(utterances: Sequence[Utterance]) -> list[dict[str, Any]]:
             }
         )
     return entries
-
-
-def default_name(output: Path) -> str:
-    return output.stem

@@ -86,6 +86,15 @@ def test_the_file_loads_tests_itself_and_classifies(window, corpora):
     assert sum(prediction.scores.values()) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_a_window_shorter_than_the_golden_second_tests_itself(runs, corpora, tmp_path):
+    recipe = load_recipe("emodb-cnn", [*TINY, "input.length_s=0.5", "input.hop_s=0.25", "fit.epochs=1"])
+    utterances = select(recipe.data, corpora).utterances
+    fit(recipe, utterances[::2], utterances[1::2], corpora, tmp_path / "run", quiet=True)
+    path = tmp_path / "short.tflite"
+    assert main([str(tmp_path / "run"), "-o", str(path), "--fine-tune", "0", "--allow-failed-parity"]) == 0
+    assert Model.load(path).self_test().passed
+
+
 def test_the_card_and_the_report_say_what_the_record_says(window, runs):
     model = Model.load(window)
     assert model.card == (runs / "card.md").read_text()

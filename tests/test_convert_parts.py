@@ -14,7 +14,10 @@ from train.backend import configure
 
 configure()
 
-from convert.calibration import best_range, choose  # noqa: E402
+import keras  # noqa: E402
+
+from convert.adapt import ways  # noqa: E402
+from convert.calibration import best_range, choose, thinned  # noqa: E402
 from convert.compiler import Options, compile_graph, compile_model  # noqa: E402
 from convert.confidence import cross_fitted, fit_temperature, fit_threshold  # noqa: E402
 from convert.finetune import RoundedGraph, fine_tune, rounded  # noqa: E402
@@ -25,6 +28,7 @@ from convert.interpret import run_graph  # noqa: E402
 from convert.modelfile import Golden, pack, to_json, unpack  # noqa: E402
 from convert.observe import observe, run_float  # noqa: E402
 from convert.parity import utterance_scores  # noqa: E402
+from convert.recurrent import Precision  # noqa: E402
 from convert.shipped import _figures  # noqa: E402
 from train.utterance import Utterance  # noqa: E402
 
@@ -59,6 +63,44 @@ def test_a_range_clips_what_is_rare_and_holds_zero():
     low, high = best_range(values)
     assert values.min() < low < -3 and 3 < high < values.max()
     assert best_range(np.full(10, 3.0, np.float32))[0] == 0.0
+
+
+def test_thinned_values_come_from_every_unit_of_a_layer():
+    """A stride of 12 would meet 16 of 192 units for ever, and their range would be taken for that of all."""
+    units = np.tile(np.arange(192, dtype=np.float32), 1000)
+    assert len(units) // 17000 + 1 == 12
+    few = thinned(units, 17000, 192)
+    assert 0.9 * 17000 * 11 / 13 < len(few) <= 17000
+    np.testing.assert_array_equal(np.unique(few), np.arange(192))
+    np.testing.assert_array_equal(thinned(units[:50], 100, 7), units[:50])
+
+
+def test_no_unit_of_a_loop_is_missed_by_its_ranges():
+    """One unit of 24 has a forget gate far from the others'."""
+    inputs = keras.Input((40, 6))
+    layer = keras.layers.LSTM(24)
+    model = keras.Model(inputs, keras.layers.Dense(3)(layer(inputs)))
+    bias = np.asarray(layer.cell.bias).copy()
+    bias[24 + 5] = 6.0  # the forget gate of unit 5
+    layer.cell.bias.assign(bias)
+    graph = build_graph(model, 40, step=False)
+    observe(graph, sequences(600, 40, 6))  # so many that every third value would be taken, and unit 5 never
+    body = next(op for op in graph.ops if op.kind == "SCAN").options["body"]
+    assert next(op for op in body.ops if op.kind == "LOGISTIC").inputs[0].high > 5
+
+
+def test_an_lstm_cell_in_eight_bits_ends_where_its_tanh_is_flat():
+    model = recurrent_step("lstm", 1)
+    cell = next(layer.cell for layer in model.layers if isinstance(layer, keras.layers.LSTM))
+    cell.bias.assign(np.asarray(cell.bias) + np.repeat([4.0, 4.0, 0.0, 0.0], 24))  # takes in and keeps all
+    reach = {}
+    for bits in (8, 16):
+        graph = build_graph(model, 2, step=True, precision=Precision(bits))
+        observe(graph, sequences(8, 60, 10))
+        c = graph.states[1]
+        assert (c.before.low, c.before.high) == (c.after.low, c.after.high)
+        reach[bits] = max(-c.after.low, c.after.high)
+    assert reach[8] == 4.0 and reach[16] > 6.0
 
 
 def overconfident(seed, n=4000, factor=3.0):
@@ -174,6 +216,16 @@ def test_fine_tuning_brings_int8_nearer_to_float():
         means = np.stack([compiled.logits(each).mean(axis=0) for each in rows])
         errors.append(np.sqrt(np.mean((means - expected) ** 2)))
     assert errors[1] < 0.9 * errors[0]
+
+
+@pytest.mark.parametrize(("frames", "step"), [(40, False), (121, False), (121, True)])
+def test_loops_too_long_to_unroll_are_not_fine_tuned_unasked(frames, step):
+    inputs = keras.Input((frames, 4))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LSTM(3)(inputs)))
+    found = ways(Options(frames, step), model)
+    tuned = [way.fine_tune > 0 for way in found.values()]
+    assert tuned == ([False, True] * 2 if step else [False, False, True, True][: len(found)])
+    assert len(found) == (2 if frames > 120 and not step else 4)
 
 
 def test_fine_tuning_is_repeatable():
