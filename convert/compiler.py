@@ -26,9 +26,10 @@ from edge_ser.errors import ConfigError
 OUTPUT_HEADROOM = 1.5
 # Two interpreters round differently on the way. For their outputs to differ by one step at most, a step must
 # not be finer than the graph's own rounding noise: it is at least so many times that noise (rms), more where
-# a state carries the errors of one frame to the next. In 16 bits they hardly part. Last, what LiteRT's two
-# sets of kernels say of calibration data is compared, and the step made coarser until they differ by one at
-# most, and seldom enough (rms) that other inputs will hardly show more.
+# a state of 8 bits carries the errors of one frame to the next. (Windows in 16 bits do without: they hardly
+# part, and no window is longer than those of calibration.) Then what LiteRT's two sets of kernels say of
+# calibration data is compared, and the step made coarser until they differ by one at most, and seldom enough
+# (rms) that other inputs will hardly show more.
 NOISE_STEPS, NOISE_STEPS_OF_STATES = 2.0, 3.0
 APART_RMS, COARSER, COARSER_TIMES = 0.4, 1.25, 8
 NOISE_SEQUENCES, APART_SEQUENCES = 24, 256
@@ -115,9 +116,10 @@ def compile_graph(
 def _settled(graph: Graph, options: Options, calibration: Float) -> Compiled:
     """The graph lowered, with an output step on which interpreters agree."""
     compiled = _lower(graph, options)
-    loops = any(op.kind == "SCAN" for op in graph.ops)
-    if not options.int16_activations and not (loops and options.precision.state_bits == 16):
-        steps = NOISE_STEPS_OF_STATES if options.step or loops else NOISE_STEPS
+    carries = options.step or any(op.kind == "SCAN" for op in graph.ops)
+    narrow = options.precision.state_bits == 8 and not options.int16_activations
+    if narrow or options.step:
+        steps = NOISE_STEPS_OF_STATES if carries and narrow else NOISE_STEPS
         few = calibration[:: len(calibration) // NOISE_SEQUENCES + 1]
         factor = steps * _noise(graph, compiled, few) / compiled.output.scale
         if factor > 1:
