@@ -169,6 +169,28 @@ cdef int hold_codes(codes, Py_buffer *view) except -1:
     return 0
 
 
+def look_up(codes, table):
+    """float32 [n]: ``table`` [256] at each of n int8 ``codes``, counted modulo 256; both contiguous."""
+    cdef Py_buffer c, t, out
+    cdef Py_ssize_t i
+    PyObject_GetBuffer(codes, &c, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    try:
+        PyObject_GetBuffer(table, &t, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+        try:
+            if c.format[0] != b"b" or t.format[0] != b"f" or t.len != 256 * sizeof(float):
+                raise ConfigError("a look-up takes int8 codes and 256 floats")
+            values = new_array(c.len, float32)
+            PyObject_GetBuffer(values, &out, PyBUF_WRITABLE)
+            for i in range(c.len):
+                (<float *>out.buf)[i] = (<float *>t.buf)[(<unsigned char *>c.buf)[i]]
+            PyBuffer_Release(&out)
+        finally:
+            PyBuffer_Release(&t)
+    finally:
+        PyBuffer_Release(&c)
+    return values
+
+
 cdef class NativeFrontend:
     """One C front end. Methods refuse to run while another thread is inside one of them."""
 

@@ -353,9 +353,9 @@ def largest_of_six(count: int, index_type: str = "int32") -> bytes:
 
 def test_a_choice_of_the_largest_is_of_as_many_as_there_are():
     assert read_graph(largest_of_six(6), "m").ops == ["TOPK_V2"]
-    with pytest.raises(ModelError, match="TOPK_V2.* takes an odd number"):
+    with pytest.raises(ModelError, match=r"TOPK_V2.* takes an odd number"):
         read_graph(largest_of_six(7), "m")
-    with pytest.raises(ModelError, match="TOPK_V2.* gives odd types"):
+    with pytest.raises(ModelError, match=r"TOPK_V2.* gives odd types"):
         read_graph(largest_of_six(3, "int8"), "m")
 
 
