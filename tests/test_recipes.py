@@ -105,6 +105,26 @@ def test_attention_can_be_looked_at() -> None:
     assert attention(build_model(load_recipe("emodb-gru").model, Shape(None, 39, 6)), features) is None
 
 
+def test_the_loudest_frames_come_loudest_first() -> None:
+    import numpy as np
+
+    from train.models.layers import LoudestFrames
+
+    features = np.random.default_rng(3).standard_normal((2, 9, 3)).astype(np.float32)
+    order = np.argsort(-features[:, :, 0], axis=1)[:, :4]
+    expected = np.take_along_axis(features, order[:, :, np.newaxis], axis=1)
+    np.testing.assert_array_equal(np.asarray(LoudestFrames(4)(features)), expected)
+
+
+def test_statistics_without_a_loss_or_enough_frames_are_refused() -> None:
+    recipe = load_recipe("multi-cnn", ["model.heads={convolutions=1.0}"])
+    with pytest.raises(ConfigError, match=r"loudest_frames needs model\.heads\.statistics"):
+        build_model(recipe.model, Shape(188, 64, 4, head_widths(recipe)))
+    recipe = load_recipe("multi-cnn")
+    with pytest.raises(ConfigError, match="loudest_frames is 64, and a window has 63 frames"):
+        build_model(recipe.model, Shape(63, 64, 4, head_widths(recipe)))
+
+
 def test_a_causal_network_does_not_look_ahead() -> None:
     import keras
     import numpy as np

@@ -301,6 +301,15 @@ def test_heads_without_a_truth_do_not_count(corpus: Path) -> None:
     assert batch.weights["valence"].tolist() == [0.0] * len(batch.inputs)
 
 
+def test_branches_are_asked_for_the_emotion_itself(corpus: Path) -> None:
+    data = training_set(
+        corpus, "emodb-cnn", *TINY, "model.heads={statistics=1.0}", "fit.class_weights=inverse"
+    )
+    for batch in data.batches(0):
+        np.testing.assert_array_equal(batch.targets["statistics"], batch.targets["emotion"])
+        np.testing.assert_array_equal(batch.weights["statistics"], batch.weights["emotion"])
+
+
 def test_class_and_corpus_weights_have_mean_one(corpus: Path) -> None:
     data = training_set(corpus, "emodb-cnn", *TINY, "fit.class_weights=inverse", "fit.corpus_weights=equal")
     weights = np.concatenate([each.weights["emotion"] for each in data.batches(0)])
@@ -312,6 +321,9 @@ def test_class_and_corpus_weights_have_mean_one(corpus: Path) -> None:
     [
         ("emodb-gru", ["model.options.units=8", "model.options.chunk_units=8"]),
         ("emodb-rnn", ["model.options.units=8", "input.silence=class"]),
+        ("multi-cnn", ["data.corpora=['emodb']", "data.merge={}", "input.length_s=1.0", "augment={}",
+                       "model.options.widths=[4]", "model.options.pools=[[2, 2]]",
+                       "model.options.loudest_frames=20"]),
         ("logmel-multitask", ["data.corpora=['emodb']", "data.merge={}", "input.length_s=1.0",
                               "model.options.widths=[4, 4]", "fit.test_time_shifts=1"]),
         ("iemocap-bilstm-attention", ["data.corpora=['emodb']", "model.options.units=4"]),

@@ -94,8 +94,10 @@ def build(shape: Shape, options: Options) -> keras.Model:
         return finish(inputs, seen, shape, "light_cnn")
     missing = [head for head in BRANCHES if head not in shape.heads]
     if missing:
+        raise ConfigError(f"loudest_frames needs model.heads.{missing[0]}, the weight of its loss")
+    if shape.frames is None or options.loudest_frames > shape.frames:
         raise ConfigError(
-            f"model.options.loudest_frames needs model.heads.{missing[0]}, the weight of its loss"
+            f"loudest_frames is {options.loudest_frames}, and a window has {shape.frames} frames"
         )
     regularizer = keras.regularizers.L2(options.statistics_l2)
     counted = statistics(inputs, shape, options)
