@@ -22,6 +22,7 @@ EMODB = [
     "data.corpora=['emodb']",
     "data.labels=['anger', 'boredom', 'disgust', 'fear', 'happiness', 'neutral', 'sadness']",
 ]
+FOUR_ACTORS = {f"ravdess/Actor_{number:02}" for number in range(1, 5)}  # one actor's 60 recordings say little
 
 
 def uar_of(recipe_name: str, overrides: list[str], speakers: set[str], folder: Path) -> float:
@@ -45,7 +46,7 @@ def test_the_compact_cnn_recognises_two_strangers_of_emodb(tmp_path: Path) -> No
         ("emodb-gru", ["fit.epochs=20"], {"emodb/09", "emodb/14"}, 0.4),
         ("emodb-causal-cnn", ["fit.epochs=20"], {"emodb/09", "emodb/14"}, 0.4),
         ("savee-spectrogram-cnn2d", [*EMODB, "fit.epochs=10"], {"emodb/09", "emodb/14"}, 0.3),
-        ("mfcc-cnn-56k", ["data.corpora=['ravdess', 'tess']", "fit.epochs=6"], {"ravdess/Actor_01"}, 0.2),
+        ("mfcc-cnn-56k", ["data.corpora=['ravdess', 'tess']", "fit.epochs=12"], FOUR_ACTORS, 0.2),
     ],
 )  # fmt: skip
 def test_each_recipe_learns_something_that_holds_for_strangers(
