@@ -27,7 +27,7 @@ from arm_counting import Counted, Session, count
 from arm_instructions import RUNS
 
 Table = dict[str, dict[str, float]]  # core or processor -> stage -> figure
-Listing = dict[tuple[Path, int], str]  # library and address -> instruction
+Listing = dict[tuple[Path, int], str]  # binary and address -> instruction
 COVERAGE = 0.97
 REPEATS = 50  # of a block in llvm-mca, to reach its steady state
 # llvm's model of a core, and the emulated core that executes the same instructions. llvm has no model of the
@@ -39,7 +39,7 @@ CORES = {"cortex-a53": "cortex-a53", "cortex-a72": "cortex-a53", "neoverse-n1": 
 class Block:
     """Straight-line code: where it lies and how often one unit of the stage runs it."""
 
-    library: Path
+    binary: Path
     offset: int
     length: int  # instructions
     runs: float
@@ -72,18 +72,18 @@ def hot_blocks(stage: Counted, session: Session) -> list[Block]:
 def disassembled(blocks: list[Block]) -> Listing:
     """The instructions of the blocks as llvm's assembler reads them; every branch goes to one label."""
     listing: Listing = {}
-    for library in {block.library for block in blocks}:
+    for binary in {block.binary for block in blocks}:
         wanted = {
-            block.offset + 4 * n for block in blocks if block.library == library for n in range(block.length)
+            block.offset + 4 * n for block in blocks if block.binary == binary for n in range(block.length)
         }
         command = ["llvm-objdump-19", "--disassemble", "--no-show-raw-insn", "--mattr=+all"]
-        span = [f"--start-address={min(wanted)}", f"--stop-address={max(wanted) + 4}", str(library)]
+        span = [f"--start-address={min(wanted)}", f"--stop-address={max(wanted) + 4}", str(binary)]
         with subprocess.Popen([*command, *span], stdout=subprocess.PIPE, text=True) as objdump:
             for line in objdump.stdout or ():
                 address, colon, text = line.partition(":")
                 if colon and address[:1] == " " and int(address, 16) in wanted:
                     text = re.sub(r"0x[0-9a-f]+ <.*>", "somewhere", text.strip())
-                    listing[library, int(address, 16)] = text
+                    listing[binary, int(address, 16)] = text
     return listing
 
 
@@ -92,7 +92,7 @@ def cycles_of(blocks: list[Block], core: str, listing: Listing) -> list[float]:
     lines = []
     for index, block in enumerate(blocks):
         lines.append(f"# LLVM-MCA-BEGIN {index}")
-        lines += [listing[block.library, block.offset + 4 * n] for n in range(block.length)]
+        lines += [listing[block.binary, block.offset + 4 * n] for n in range(block.length)]
         lines.append(f"# LLVM-MCA-END {index}")
     command = [
         "llvm-mca-19",

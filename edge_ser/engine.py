@@ -29,8 +29,8 @@ class Engine:
         self._frontend = Frontend(model.frontend)
         output = model.record["output"]
         codes = np.arange(256).astype(np.uint8).view(np.int8)  # code c stands at place c modulo 256
-        # When a graph has run, the code of numpy's operations has left the caches: a look-up in C takes a
-        # third of one in numpy, and that a third of the same in arithmetic.
+        # When a graph has run, the code of numpy's operations has left the caches: one look-up in C costs
+        # less than one of them, and arithmetic would be three.
         self._logit_of = (codes.astype(np.float32) - output["zero_point"]) * np.float32(output["scale"])
         self._input: NDArray[np.int8] = self.runtime.input(0).reshape(model.frames, model.n_features)
         self._offset = model.input_offset

@@ -69,7 +69,7 @@ def _view(interpreter: Any, tensor: int) -> NDArray[Any]:
     """A lasting array over an input or output, which stays where it is once tensors are allocated.
 
     Interpreters refuse to run while an array of their own making is alive, and to make one after each run,
-    when nothing of numpy is in the caches, takes 10 µs and more.
+    when nothing of numpy is in the caches, takes longer than to read it.
     """
     return np.asarray(_Memory(interpreter, interpreter.tensor(tensor)()))
 

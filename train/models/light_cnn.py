@@ -79,10 +79,7 @@ def statistics(features: Any, shape: Shape, options: Options) -> Any:
     rise = layers.ReLU()(layers.Subtract()([after, before]))
     means = [layers.AveragePooling2D((plane.shape[1], 1))(plane) for plane in (loud, excess, rise)]
     # Without factors of its own, which would get round the penalty on the weights behind it.
-    alike = [
-        layers.BatchNormalization(momentum=NORM_MOMENTUM, center=False, scale=False)(each) for each in means
-    ]
-    return layers.Flatten()(layers.Concatenate()(alike))
+    return layers.Flatten()(layers.Concatenate()([normalised(mean, free=False) for mean in means]))
 
 
 def build(shape: Shape, options: Options) -> keras.Model:
