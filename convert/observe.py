@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -29,11 +30,10 @@ def observe(graph: Graph, features: Float) -> None:
     """
 
     seen: dict[Value, list[Float]] = defaultdict(list)
-    widths = _widths(graph)
 
     def see(value: Value, array: Any) -> Any:
         if value.data is None:
-            seen[value].append(thinned(np.asarray(array).reshape(-1), share, widths.get(value, 1)))
+            seen[value].append(thinned(np.asarray(array).reshape(-1), share, _width(value)))
         return array
 
     chunk = graph.inputs[0].shape[1]
@@ -44,21 +44,15 @@ def observe(graph: Graph, features: Float) -> None:
     for start in range(0, features.shape[1] - chunk + 1, chunk):
         states = graph.run([features[:, start : start + chunk]], states, see).states
     for value, parts in seen.items():
-        value.low, value.high = best_range(np.concatenate(parts), widths.get(value, 1))
+        value.low, value.high = best_range(np.concatenate(parts), _width(value))
     _clip_saturated(graph)
     _tie_states(graph)
     _tie_joined(graph)
 
 
-def _widths(graph: Graph) -> dict[Value, int]:
-    """Columns of what loops compute and read: each is a unit with a range of its own, so none may be missed.
-
-    Elsewhere a column's neighbours in time and frequency stand for it.
-    """
-    loops = [op for op in graph.ops if op.kind == "SCAN"]
-    inside = [op for loop in loops for op in loop.options["body"].ops]
-    values = {value for op in [*loops, *inside] for value in [*op.inputs, *op.outputs]}
-    return {value: int(np.prod(value.shape[1:])) for value in values}
+def _width(value: Value) -> int:
+    """Numbers in one row of a batch: samples step through rows so that no unit, band or channel is missed."""
+    return math.prod(value.shape[1:])
 
 
 def run_float(graph: Graph, features: Float) -> Float:

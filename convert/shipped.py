@@ -116,12 +116,10 @@ def _figures(path: Path) -> str:
 
 
 def _discard_other(run: Path, entry: dict[str, Any]) -> None:
-    """Throw away a finished run of another recipe, seed or data under this name; how the recipe is evaluated
-    makes no other run.
-    """
+    """Throw away a finished run of another recipe, seed or data under this name."""
     from train.corpora import corpora_root
     from train.fit import discard
-    from train.recipe import load_recipe
+    from train.recipe import deciding, load_recipe
     from train.selection import select
     from train.utterance import manifest_digest
 
@@ -130,6 +128,6 @@ def _discard_other(run: Path, entry: dict[str, Any]) -> None:
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     recipe = load_recipe(entry["recipe"], entry.get("set", []))
     data = manifest_digest(select(recipe.data, corpora_root()).utterances)
-    made, wanted = ({**each, "evaluation": None} for each in (record["recipe"], recipe.as_dict()))
-    if (made, record["seed"], record["manifest_digest"]) != (wanted, entry["seed"], data):
+    made = (deciding(record["recipe"]), record["seed"], record["manifest_digest"])
+    if made != (deciding(recipe.as_dict()), entry["seed"], data):
         discard(run)

@@ -89,6 +89,19 @@ def test_no_unit_of_a_loop_is_missed_by_its_ranges():
     assert next(op for op in body.ops if op.kind == "LOGISTIC").inputs[0].high > 5
 
 
+def test_no_unit_of_a_layer_is_missed_by_its_ranges():
+    """One unit of 24 answers far above the others, at every frame."""
+    inputs = keras.Input((40, 6))
+    layer = keras.layers.Dense(24)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.ReLU()(layer(inputs))))
+    bias = np.zeros(24, np.float32)
+    bias[5] = 30.0
+    layer.bias.assign(bias)
+    graph = build_graph(model, 40, step=False)
+    observe(graph, sequences(490, 40, 6))  # so many that every 24th value would be taken, always of unit 0
+    assert graph.ops[0].outputs[0].high > 25
+
+
 def test_an_lstm_cell_in_eight_bits_ends_where_its_tanh_is_flat():
     model = recurrent_step("lstm", 1)
     cell = next(layer.cell for layer in model.layers if isinstance(layer, keras.layers.LSTM))

@@ -16,7 +16,7 @@ from train.dataset import true_labels
 from train.executor import open_executor
 from train.metrics import confusion, evaluate, uar, wa
 from train.predict import read_scores
-from train.recipe import Recipe
+from train.recipe import Recipe, deciding
 from train.run_folder import SCHEMA, git_commit, versions
 from train.splits import make_folds, protocol
 from train.task import Task, run_task
@@ -74,17 +74,15 @@ def cross_validate(
 
 
 def _check_same(task: Task) -> None:
-    """Throw away a finished fold that was of another recipe or other data. How it is evaluated, which other
-    seeds there are above all, makes no other fit.
-    """
+    """Throw away a finished fold that was of another recipe or other data."""
     from train.fit import discard
 
     path = Path(task.folder) / "run.json"
     if path.is_file():
         run = json.loads(path.read_text())
         same_data = run["manifest_digest"] == manifest_digest([*task.train, *task.held_out])
-        made, wanted = ({**each, "evaluation": None} for each in (run["recipe"], task.recipe))
-        if not same_data or (not task.choices and made != wanted):
+        same_fit = deciding(run["recipe"]) == deciding(task.recipe)
+        if not same_data or (not task.choices and not same_fit):
             discard(Path(task.folder))
 
 

@@ -169,6 +169,13 @@ def recipe_from_dict(tree: Mapping[str, Any], where: str) -> Recipe:
     return recipe
 
 
+def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe (as a dictionary) decides the fit: not what is said of it, nor how it is evaluated."""
+    return {
+        name: part for name, part in recipe.items() if name not in ("description", "evaluation", "published")
+    }
+
+
 def frontend_options(recipe: Recipe) -> Any:
     """The FrontendOptions of the recipe; raises ConfigError when the front end refuses them."""
     from edge_ser.frontend import FrontendOptions
