@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ser._native import look_up
+from edge_ser._native import Int8Writer, LookUp
 from edge_ser.frontend import Frontend
 from edge_ser.model import Model
 from edge_ser.runtime import Runtime
@@ -31,9 +31,12 @@ class Engine:
         codes = np.arange(256).astype(np.uint8).view(np.int8)  # code c stands at place c modulo 256
         # When a graph has run, the code of numpy's operations has left the caches: one look-up in C costs
         # less than one of them, and arithmetic would be three.
-        self._logit_of = (codes.astype(np.float32) - output["zero_point"]) * np.float32(output["scale"])
+        logit_of = (codes.astype(np.float32) - output["zero_point"]) * np.float32(output["scale"])
+        self._logits = LookUp(self.runtime.output(0)[0], logit_of)
         self._input: NDArray[np.int8] = self.runtime.input(0).reshape(model.frames, model.n_features)
+        # The front end quantises straight into the interpreter's memory.
         self._offset = model.input_offset
+        self._write = Int8Writer(self._frontend, model.input_scale, self._offset, self._input)
         self._silence: NDArray[np.int8] | None = None  # a frame of it, where it differs from adapted sound
         self._padded = np.zeros(model.window_samples, np.float32)
         self._states = model.zero_states()
@@ -48,6 +51,7 @@ class Engine:
         """
         model = self.model
         self._offset = (model.input_offset - shift * model.input_scale).astype(np.float32)
+        self._write = Int8Writer(self._frontend, model.input_scale, self._offset, self._input)
         if self._silence is None:
             silence = Frontend(model.frontend).process(np.zeros(model.window_samples, np.float32))[0]
             codes = np.rint(silence * model.input_scale + model.input_offset)
@@ -57,13 +61,11 @@ class Engine:
         """Logits [classes] of at most ``model.window_samples`` samples at the model's rate; silence follows
         them.
         """
-        model = self.model
-        # The front end quantises straight into the interpreter's memory.
-        self._frontend.process_int8(self._window(samples), model.input_scale, self._offset, self._input)
+        self._write(self._window(samples))
         if self._silence is not None:
             self._input[self._first_silent(len(samples)) :] = self._silence
         self.runtime.invoke()
-        return self._logits(self.runtime.output(0))
+        return self._logits()
 
     def _first_silent(self, n_samples: int) -> int:
         """The first frame of a window that sees none of its ``n_samples``."""
@@ -116,17 +118,23 @@ class Engine:
 
     def run(self, codes: NDArray[np.int8]) -> NDArray[np.int8]:
         """Raw outputs int8 [classes] of one run on int8 [model.frames, features]; moves the state on."""
+        self._step(codes)
+        scores: NDArray[np.int8] = self.runtime.output(0)[0].copy()
+        return scores
+
+    def _step(self, codes: NDArray[np.int8]) -> None:
         self._input[...] = codes
         for (place, _, _), state in zip(self.model.states, self._states, strict=True):
             self.runtime.input(place)[...] = state
         self.runtime.invoke()
         self._states = [self.runtime.output(place).copy() for _, place, _ in self.model.states]
-        scores: NDArray[np.int8] = self.runtime.output(0)[0].copy()
-        return scores
 
     def _run(self, chunks: NDArray[np.int8]) -> Float32:
-        raw = [self.run(chunk) for chunk in chunks]
-        return self._logits(np.array(raw, np.int8).reshape(len(raw), len(self.model.labels)))
+        logits = np.zeros((len(chunks), len(self.model.labels)), np.float32)
+        for chunk, row in zip(chunks, logits, strict=True):
+            self._step(chunk)
+            row[:] = self._logits()
+        return logits
 
     def _chunks(self, samples: Float32) -> NDArray[np.int8]:
         """Push samples; int8 [k, frames, features] of the chunks that are complete."""
@@ -162,8 +170,3 @@ class Engine:
         self._padded[: len(samples)] = samples
         self._padded[len(samples) :] = 0
         return self._padded
-
-    def _logits(self, raw: NDArray[np.int8]) -> Float32:
-        """Of one run [classes], or of several [k, classes]."""
-        logits: Float32 = look_up(raw, self._logit_of)
-        return logits if self.model.form == "window" else logits.reshape(raw.shape)

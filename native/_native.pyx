@@ -169,26 +169,54 @@ cdef int hold_codes(codes, Py_buffer *view) except -1:
     return 0
 
 
-def look_up(codes, table):
-    """float32 [n]: ``table`` [256] at each of n int8 ``codes``, counted modulo 256; both contiguous."""
-    cdef Py_buffer c, t, out
-    cdef Py_ssize_t i
-    PyObject_GetBuffer(codes, &c, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
-    try:
-        PyObject_GetBuffer(table, &t, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
-        try:
-            if c.format[0] != b"b" or t.format[0] != b"f" or t.len != 256 * sizeof(float):
-                raise ConfigError("a look-up takes int8 codes and 256 floats")
-            values = new_array(c.len, float32)
-            PyObject_GetBuffer(values, &out, PyBUF_WRITABLE)
-            for i in range(c.len):
-                (<float *>out.buf)[i] = (<float *>t.buf)[(<unsigned char *>c.buf)[i]]
-            PyBuffer_Release(&out)
-        finally:
-            PyBuffer_Release(&t)
-    finally:
-        PyBuffer_Release(&c)
-    return values
+cdef int release(Py_buffer *held, int n) except -1:
+    while n > 0:
+        n -= 1
+        PyBuffer_Release(&held[n])
+    return 0
+
+
+cdef class LookUp:
+    """A call gives float32 [n], new: ``table`` [256] at each of the n int8 ``codes`` of then, counted modulo 256.
+
+    When a graph has run, little of numpy is in the caches: to have it make an array, or give out a buffer, takes
+    microseconds. So the buffers are held from the start, and results are made many at a time.
+    """
+
+    cdef Py_buffer held[2]
+    cdef int n_held
+    cdef list rows     # results to come, the next one last
+    cdef float *place  # of the next one
+
+    def __cinit__(self, codes, table):
+        for array in (codes, table):
+            PyObject_GetBuffer(array, &self.held[self.n_held], PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+            self.n_held += 1
+        codes_fit = self.held[0].ndim == 1 and self.held[0].format[0] == b"b"
+        if not codes_fit or self.held[1].format[0] != b"f" or self.held[1].len != 256 * sizeof(float):
+            raise ConfigError("a look-up takes a vector of int8 codes and 256 floats")
+        self.rows = []
+
+    def __dealloc__(self):
+        release(self.held, self.n_held)
+
+    cdef int make_rows(self) except -1:
+        cdef Py_buffer out
+        block = new_array((64, self.held[0].len), float32)
+        PyObject_GetBuffer(block, &out, PyBUF_WRITABLE)
+        self.place = <float *>out.buf
+        PyBuffer_Release(&out)
+        self.rows = list(block[::-1])
+        return 0
+
+    def __call__(self):
+        cdef Py_ssize_t i
+        if not self.rows:
+            self.make_rows()
+        for i in range(self.held[0].len):
+            self.place[i] = (<float *>self.held[1].buf)[(<unsigned char *>self.held[0].buf)[i]]
+        self.place += self.held[0].len
+        return self.rows.pop()
 
 
 cdef class NativeFrontend:
@@ -266,36 +294,7 @@ cdef class NativeFrontend:
         ``scale``, ``offset``: float32 [features]. ``out`` may have more rows than the signal has frames; the others
         are left alone.
         """
-        cdef Py_buffer held[4]
-        cdef int n_held = 0
-        cdef size_t n, n_frames
-        cdef float *work = NULL
-        try:
-            for floats in (samples, scale, offset):
-                hold_samples(floats, &held[n_held])
-                n_held += 1
-            hold_codes(out, &held[n_held])
-            n_held += 1
-            n = held[0].len // sizeof(float)
-            n_frames = es_n_frames(self.frontend, n)
-            if held[1].shape[0] != <Py_ssize_t>self.n_features or held[2].shape[0] != <Py_ssize_t>self.n_features:
-                raise ConfigError(f"scale and offset must have {self.n_features} values, one for each feature")
-            if held[3].shape[1] != <Py_ssize_t>self.n_features or held[3].shape[0] < <Py_ssize_t>n_frames:
-                raise ConfigError(f"out is {held[3].shape[0]} x {held[3].shape[1]}, "
-                                  f"the features are {n_frames} x {self.n_features}")
-            if self.utterance:
-                rows = PyBytes_FromStringAndSize(NULL, n_frames * self.n_features * sizeof(float))
-                work = <float *>PyBytes_AsString(rows)
-            self.begin_whole()
-            with nogil:
-                es_process_int8(self.frontend, <float *>held[0].buf, n, <float *>held[1].buf, <float *>held[2].buf,
-                                <int8_t *>held[3].buf, work)
-            self.busy = False
-        finally:
-            while n_held > 0:
-                n_held -= 1
-                PyBuffer_Release(&held[n_held])
-        return n_frames
+        return Int8Writer(self, scale, offset, out)(samples)
 
     cdef int store_ready(self) except -1:
         """Moves the rows that are ready to `waiting`."""
@@ -370,3 +369,50 @@ cdef class NativeFrontend:
         es_reset(self.frontend)
         self.waiting.clear()
         self.finished = False
+
+
+cdef class Int8Writer:
+    """``frontend.process_int8`` to the same place time and again: a call takes samples and returns the frames.
+
+    The three arrays are held from the start, as those of LookUp are.
+    """
+
+    cdef NativeFrontend frontend
+    cdef Py_buffer held[3]
+    cdef int n_held
+
+    def __cinit__(self, NativeFrontend frontend, scale, offset, out):
+        self.frontend = frontend
+        for floats in (scale, offset):
+            hold_samples(floats, &self.held[self.n_held])
+            self.n_held += 1
+            if self.held[self.n_held - 1].shape[0] != <Py_ssize_t>frontend.n_features:
+                raise ConfigError(f"scale and offset must have {frontend.n_features} values, one for each feature")
+        hold_codes(out, &self.held[2])
+        self.n_held += 1
+
+    def __dealloc__(self):
+        release(self.held, self.n_held)
+
+    def __call__(self, samples) -> int:
+        cdef Py_buffer x
+        cdef size_t n, n_frames, n_features = self.frontend.n_features
+        cdef float *work = NULL
+        hold_samples(samples, &x)
+        try:
+            n = x.len // sizeof(float)
+            n_frames = es_n_frames(self.frontend.frontend, n)
+            if self.held[2].shape[1] != <Py_ssize_t>n_features or self.held[2].shape[0] < <Py_ssize_t>n_frames:
+                raise ConfigError(f"out is {self.held[2].shape[0]} x {self.held[2].shape[1]}, "
+                                  f"the features are {n_frames} x {n_features}")
+            if self.frontend.utterance:
+                rows = PyBytes_FromStringAndSize(NULL, n_frames * n_features * sizeof(float))
+                work = <float *>PyBytes_AsString(rows)
+            self.frontend.begin_whole()
+            with nogil:
+                es_process_int8(self.frontend.frontend, <float *>x.buf, n, <float *>self.held[0].buf,
+                                <float *>self.held[1].buf, <int8_t *>self.held[2].buf, work)
+            self.frontend.busy = False
+        finally:
+            PyBuffer_Release(&x)
+        return n_frames

@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from edge_ser._native import look_up
+from edge_ser._native import LookUp
 from edge_ser.engine import Engine
 from edge_ser.errors import ConfigError, ModelError
 from edge_ser.model import Model
@@ -96,13 +96,27 @@ def test_an_array_keeps_the_interpreter_whose_memory_it_is(window_model):
     assert (held == 5).all()
 
 
-def test_look_up_takes_codes_of_either_sign_and_nothing_else():
+def test_a_look_up_reads_codes_of_either_sign_as_they_are_then():
     table = np.arange(256, dtype=np.float32)
-    codes = np.array([[0, 127, -128, -1]], np.int8)
-    assert look_up(codes, table).tolist() == [0.0, 127.0, 128.0, 255.0]
-    for wrong in ((codes.astype(np.int16), table), (codes, table[:255]), (codes, table.astype(np.float64))):
-        with pytest.raises(ConfigError, match="takes int8 codes and 256 floats"):
-            look_up(*wrong)
+    codes = np.array([0, 127, -128, -1], np.int8)
+    look_up = LookUp(codes, table)
+    first = look_up()
+    codes[0] = 5
+    assert first.tolist() == [0.0, 127.0, 128.0, 255.0]
+    assert look_up().tolist() == [5.0, 127.0, 128.0, 255.0]
+
+
+def test_a_look_up_takes_nothing_else():
+    table = np.arange(256, dtype=np.float32)
+    codes = np.zeros(4, np.int8)
+    for wrong in (
+        (codes.astype(np.int16), table),
+        (codes.reshape(1, 4), table),
+        (codes, table[:255]),
+        (codes, table.astype(np.float64)),
+    ):
+        with pytest.raises(ConfigError, match="takes a vector of int8 codes and 256 floats"):
+            LookUp(*wrong)
 
 
 def test_output_is_a_copy_that_later_runs_leave_alone(window_model):
