@@ -15,24 +15,25 @@ What is not there is left out.
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
-from typing import Any
 
-from convert.evaluate import EVALUATIONS
+from benchmarks.models_figures import (
+    HOME,
+    NAMES,
+    PROTOCOLS,
+    RESULTS,
+    Record,
+    corpus_of,
+    evaluations,
+    read,
+    size_kb,
+)
+from benchmarks.models_plot import PLOT, plot
 from convert.shipped import shipped
 from convert.tables import interval, measured, percent, shares_table, strangers_table, table
 from edge_ser.model import DEFAULT_MODEL, MODELS, Model
-from train.splits import SPEAKER_DEPENDENT
 
-HOME = Path(__file__).resolve().parent.parent
-RESULTS = HOME / "docs" / "results"
 PAGE = HOME / "docs" / "models.md"
-PLOT = HOME / "docs" / "images" / "models.svg"
-NAMES = {"emodb": "EmoDB", "ravdess": "RAVDESS"}
-PROTOCOLS = {"apart": "speakers apart", "mixed": "speakers mixed", "own": "its own splits"}
-Record = dict[str, Any]
 
 INTRODUCTION = """# The models
 
@@ -74,30 +75,6 @@ again), and this page:
     python -m benchmarks.foreign
     python -m benchmarks.models_report
 """
-
-
-def read(path: Path) -> Record:
-    """The JSON there; empty where there is none."""
-    record: Record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return record
-
-
-def evaluations() -> dict[str, dict[str, Record]]:
-    """NAME -> protocol ("apart", "mixed") -> evaluation."""
-    found: dict[str, dict[str, Record]] = {}
-    for path in sorted(EVALUATIONS.glob("*.json")):
-        evaluation = read(path)
-        if "uar" in evaluation or "strangers" in evaluation:
-            protocol = "mixed" if SPEAKER_DEPENDENT in evaluation.get("protocol", "") else "apart"
-            found.setdefault(path.stem.removesuffix("-random"), {})[protocol] = evaluation
-    return found
-
-
-def size_kb(name: str, evaluation: Record) -> float | None:
-    """Kilobytes of the file that ships, or of a fold's."""
-    path = MODELS / f"{name}.tflite"
-    bytes_ = path.stat().st_size if path.is_file() else evaluation.get("file_bytes")
-    return bytes_ / 1000 if bytes_ else None
 
 
 def shipped_table(figures: dict[str, dict[str, Record]]) -> str:
@@ -165,12 +142,6 @@ def _strangers(evaluation: Record, name: str) -> str:
 def _profiled(name: str) -> str:
     cases = read(RESULTS / f"adaptation-{name}.json").get("cases", {})
     return percent(cases["profile"]["uar"]) if cases else "–"
-
-
-def corpus_of(by_protocol: dict[str, Record]) -> str:
-    """The one corpus that an evaluation is of; "" where it is of several."""
-    corpora = {corpus for evaluation in by_protocol.values() for corpus in evaluation.get("per_corpus", {})}
-    return corpora.pop() if len(corpora) == 1 else ""
 
 
 def side_by_side(corpus: str, figures: dict[str, dict[str, Record]], anchors: list[Record]) -> str:
@@ -352,68 +323,6 @@ def side_by_side_abroad(figures: dict[str, dict[str, Record]]) -> str:
         f"on every {record['every']}. recording, by {measured(record)}."
     )
     return f"{text}\n\n{table(('model', *corpora, 'mean'), rows)}"
-
-
-def plot(figures: dict[str, dict[str, Record]], anchors: list[Record]) -> None:
-    """Accuracy against size, a panel for each corpus and protocol: ours filled, others hollow, those
-    without a size as lines. The same figures give the same bytes.
-    """
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "edge_ser"
-    mpl.rcParams["svg.fonttype"] = "none"
-    mpl.rcParams["font.size"] = 8
-    from matplotlib import pyplot as plt
-
-    panels = [(corpus, protocol) for corpus in NAMES for protocol in ("apart", "mixed")]
-    drawn, axes = plt.subplots(len(NAMES), 2, figsize=(11, 9), sharex=True)
-    for axis, (corpus, protocol) in zip(axes.flat, panels, strict=True):
-        axis.set_title(f"{NAMES[corpus]}, {PROTOCOLS[protocol]}")
-        axis.set_xscale("log")
-        axis.set_xlim(10, 2e6)
-        axis.set_ylim(0.5, 1.0)
-        axis.grid(alpha=0.3)
-        axis.set_ylabel("UAR (or WA, where it says so)")
-        for name, by_protocol in figures.items():
-            if corpus_of(by_protocol) != corpus or protocol not in by_protocol:
-                continue
-            evaluation = by_protocol[protocol]
-            entry, kb = evaluation["uar"], size_kb(name, evaluation)
-            low, high = entry["interval"]
-            bars = [[max(entry["int8"] - low, 0.0)], [max(high - entry["int8"], 0.0)]]
-            axis.errorbar([kb], [entry["int8"]], yerr=bars, fmt="o", color="tab:red", capsize=2)
-            axis.annotate(name, (kb, entry["int8"]), (5, 4), textcoords="offset points", color="tab:red")
-        for each in anchors:
-            entry = each.get(protocol) if each["corpus"] == corpus else None
-            if each["corpus"] == corpus and protocol == "mixed" and "own" in each:
-                entry = each["own"]
-            if not entry:
-                continue
-            figure = entry.get("uar", entry.get("wa"))
-            text = each["system"] + ("" if "uar" in entry else " (WA)")
-            text += ", its own splits" if "own" in each else ""
-            if "size_kb" in each:
-                axis.plot([each["size_kb"]], [figure], "o", mfc="none", color="black")
-                right = each["size_kb"] > 1e4
-                axis.annotate(
-                    text,
-                    (each["size_kb"], figure),
-                    (-5 if right else 5, each.get("text_above", -9)),
-                    textcoords="offset points",
-                    ha="right" if right else "left",
-                )
-            else:
-                axis.axhline(figure, ls=":", color="gray")
-                axis.annotate(
-                    text, (1.9e6, figure), (0, 2), textcoords="offset points", ha="right", color="gray"
-                )
-    for axis in axes[-1]:
-        axis.set_xlabel("size, KB")
-    drawn.tight_layout()
-    PLOT.parent.mkdir(parents=True, exist_ok=True)
-    drawn.savefig(PLOT, metadata={"Date": None})
-    plt.close(drawn)
 
 
 def page() -> str:

@@ -13,9 +13,10 @@ from convert.shipped import shipped
 from edge_ser.model import DEFAULT_MODEL
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import models_figures, models_plot
 from benchmarks import models_report as report
 
-ANCHORS = json.loads((report.RESULTS / "anchors.json").read_text())
+ANCHORS = json.loads((models_figures.RESULTS / "anchors.json").read_text())
 
 
 def test_the_page_is_what_the_committed_figures_make_it():
@@ -23,7 +24,7 @@ def test_the_page_is_what_the_committed_figures_make_it():
 
 
 def test_every_shipped_model_and_every_anchor_is_on_the_page_and_in_the_plot():
-    page, plot = report.PAGE.read_text(), report.PLOT.read_text()
+    page, plot = report.PAGE.read_text(), models_plot.PLOT.read_text()
     for name in shipped():
         assert f"[{name}](../edge_ser/models/{name}.md)" in page
     assert f"[{DEFAULT_MODEL}](../edge_ser/models/{DEFAULT_MODEL}.md) (the default)" in page
@@ -35,7 +36,7 @@ def test_every_shipped_model_and_every_anchor_is_on_the_page_and_in_the_plot():
 @pytest.fixture
 def figures(tmp_path, monkeypatch):
     """Evaluations of the default model in both protocols, and one of several corpora, with what is added."""
-    monkeypatch.setattr(report, "EVALUATIONS", tmp_path)
+    monkeypatch.setattr(models_figures, "EVALUATIONS", tmp_path)
     entry = {"float": 0.81, "int8": 0.8, "interval": [0.75, 0.85]}
     apart = {
         "protocol": "leave one speaker out (speaker-independent)",
@@ -75,7 +76,7 @@ def figures(tmp_path, monkeypatch):
         "many": several,
     }.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(evaluation))
-    return report.evaluations()
+    return models_figures.evaluations()
 
 
 def test_both_protocols_stand_in_one_row(figures):
@@ -109,7 +110,7 @@ def test_a_model_known_by_strangers_alone_is_shown_by_them(figures, tmp_path):
     part = figures["many"]["apart"]["strangers"]
     (tmp_path / f"{DEFAULT_MODEL}.json").write_text(json.dumps({"strangers": part}))
     (tmp_path / f"{DEFAULT_MODEL}-random.json").unlink()
-    alone = report.evaluations()
+    alone = models_figures.evaluations()
     [row] = [line for line in report.shipped_table(alone).splitlines() if "(the default)" in line]
     assert "| – | – | 55.0 % of 1 |" in row
     assert DEFAULT_MODEL not in report.several_corpora(alone)
@@ -129,7 +130,7 @@ def test_models_of_one_corpus_stand_beside_those_of_several_abroad(figures, tmp_
 def test_the_plot_is_made_again_byte_for_byte(figures, tmp_path, monkeypatch):
     made = []
     for name in ("one.svg", "two.svg"):
-        monkeypatch.setattr(report, "PLOT", tmp_path / name)
-        report.plot(figures, ANCHORS["systems"])
+        monkeypatch.setattr(models_plot, "PLOT", tmp_path / name)
+        models_plot.plot(figures, ANCHORS["systems"])
         made.append((tmp_path / name).read_bytes())
     assert made[0] == made[1] and DEFAULT_MODEL.encode() in made[0]
