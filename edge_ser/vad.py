@@ -31,10 +31,9 @@ ASKED_CHUNKS = 6
 VOICE_THRESHOLD = 0.3
 PEAK = 0.5  # Silero knows voices of usual level: what is quieter is raised to this,
 MOST_GAIN = 100.0  # by 40 dB at most
-SURE = 0.7  # of a chunk: certainly a voice
-SURE_LIVE = 0.9  # where windows overlap, so that a sound is judged several times and one error is enough
-SURE_CHUNKS = 6  # in a window, from which somebody speaks in it
-SURE_SHARE = 1 / 5  # of a short window's chunks, where that is less
+SURE = 0.4  # that a chunk is a voice
+SURE_LIVE = 0.85  # where windows overlap, so that a sound is judged several times and one error is enough
+SURE_SHARE = 1 / 6  # of a window's chunks, from which somebody speaks in it: half a second of three
 CONFIRM_SPANS = 6  # in running speech the voice is looked for again every 1.5 s
 FLOOR_S = 10.0
 ABOVE_FLOOR_DB = 9.0
@@ -146,9 +145,10 @@ def voice_detector(name: str, rate_hz: int) -> Voice | None:
 class Talk:
     """Whether somebody speaks in the windows of a recording or a stream, asked for from front to back.
 
-    A window counts as speech when Silero is sure of SURE_CHUNKS of its chunks. It hears them in their order
-    and only until that is settled, and what it found serves every window that holds it: a sixth of running
-    speech is heard, and all of what is none.
+    A window counts as speech when Silero is sure of a share of its chunks (SURE_SHARE): many that are likely
+    tell a voice from a cry or a sneeze better than a few that are certain, and reverberation leaves no others.
+    It hears them in their order and only until that is settled, and what it found serves every window that
+    holds it: a third of running speech is heard, and all of what is none.
     """
 
     def __init__(self, voice: Voice, sure: float = SURE) -> None:
@@ -168,7 +168,7 @@ class Talk:
             self._voice.reset()
             self._resets = self._voice.resets
         self._sure = [position for position in self._sure if start <= position <= end - CHUNK]
-        enough = max(1, min(SURE_CHUNKS, int(SURE_SHARE * len(samples) / CHUNK)))
+        enough = max(1, int(SURE_SHARE * len(samples) / CHUNK))
         gain = gain_of(samples)
         while len(self._sure) < enough and self._next + CHUNK <= end:
             at = self._next - start
