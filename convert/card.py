@@ -192,7 +192,10 @@ def tuning_text(tuning: Mapping[str, Any]) -> str:
 
 
 def _cost(cost: Mapping[str, float]) -> str:
-    return f"UAR loss {cost['uar_loss_points']:.1f} points and {percent(cost['label_agreement'])} agreement"
+    return (
+        f"UAR loss {cost['uar_loss_points']:.1f} points, {percent(cost['label_agreement'])} agreement, "
+        f"logits {cost['rms_logit_difference']:.3f} apart"
+    )
 
 
 def _training(training: Mapping[str, Any]) -> str:

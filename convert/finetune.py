@@ -2,8 +2,10 @@
 
 The graph of convert/ir.py is run with every rounding of the int8 graph put in (weights per channel,
 activations at their measured ranges), gradients passing straight through (Bengio et al. 2013; Jacob et al.,
-CVPR 2018), and the weights follow the float graph's own answers on training data. Ranges stay as measured and
-go into the file unchanged. It is a Keras 3 layer in a Keras 3 model: no further package, any backend.
+CVPR 2018), and the weights follow the float graph's own logits on training data: logits, since of data that
+were trained on the probabilities are nearly 0 or 1 and leave the logits free to wander. Ranges stay as
+measured and go into the file unchanged. It is a Keras 3 layer in a Keras 3 model: no further package, any
+backend.
 """
 
 from __future__ import annotations
@@ -19,32 +21,30 @@ from convert.ir import Array, Float, Graph, Op, Value
 from convert.lift import WEIGHTED
 from convert.lower import quants
 from convert.observe import run_float
-from train.predict import softmax
 
 # nothing to round again
 _KEEPS_CODES = {"SLICE", "RESHAPE", "TRANSPOSE", "PAD", "MAX_POOL_2D", "SPLIT", "LOUDEST"}
 BATCH = 16
-LEARNING_RATE = 2e-4
+LEARNING_RATE = 5e-5  # Adam moves weights by about so much a step, however little is wrong with them
 
 
 def fine_tune(graph: Graph, features: Float, epochs: int, seed: int = 0) -> list[float]:
     """Adjust the weights of ``graph``, whose ranges are known, on features [sequences, frames, features].
 
-    The target is what the graph answers in float, output by output. Returns the loss after each epoch
-    (cross-entropy against the float answers, which cannot fall below their entropy).
+    The target is what the graph answers in float, output by output. Returns the loss after each epoch: the
+    mean square difference of the logits.
     """
     keras.utils.set_random_seed(seed)
     whole = features.shape[1] // graph.inputs[0].shape[1] * graph.inputs[0].shape[1]
     features = features[:, :whole]
-    targets = softmax(run_float(graph, features)).astype(np.float32)
+    targets = run_float(graph, features).astype(np.float32)
     layer = RoundedGraph(graph)
     inputs = keras.Input(features.shape[1:])
     model = keras.Model(inputs, layer(inputs))
     steps = epochs * -(-len(features) // BATCH)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     # Without XLA: compiling the unrolled steps of a sequence takes longer than a few epochs of it.
-    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss, jit_compile=False)
+    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), "mse", jit_compile=False)
     history = model.fit(features, targets, batch_size=BATCH, epochs=epochs, verbose=0)
     layer.write_back()
     return [float(value) for value in history.history["loss"]]

@@ -15,11 +15,13 @@ from train.backend import configure
 
 configure()
 
+from benchmarks.int8_recipes import HEADER, row  # noqa: E402
 from convert.card import tuning_text  # noqa: E402
 from convert.parity import failures  # noqa: E402
 from convert.pipeline import Settings, convert, model_bytes  # noqa: E402
 from convert.run import read_run  # noqa: E402
 from convert.runtimes import tflite_python  # noqa: E402
+from convert.tables import table  # noqa: E402
 from train.fit import fit  # noqa: E402
 from train.recipe import load_recipe  # noqa: E402
 from train.selection import select  # noqa: E402
@@ -69,7 +71,7 @@ def corpora():
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
-def test_a_recipe_becomes_a_model_that_passes_the_gate(name, corpora, tmp_path):
+def test_a_recipe_becomes_a_model_that_passes_the_gate(name, corpora, tmp_path, capsys):
     common = ["fit.batch_size=32", "fit.test_time_shifts=0"]
     recipe = load_recipe(name.split()[0], [*common, *RECIPES[name]])
     utterances = select(recipe.data, corpora).utterances
@@ -77,11 +79,10 @@ def test_a_recipe_becomes_a_model_that_passes_the_gate(name, corpora, tmp_path):
     held_out = [each for each in utterances if each.speaker in SPEAKERS]
     fit(recipe, train, held_out, corpora, tmp_path / "run", quiet=True)
     run = read_run(tmp_path / "run")
-    conversion = convert(run, Settings(root=corpora, tflite_python=tflite_python()))
+    conversion = convert(run, Settings(root=corpora, tflite_python=tflite_python(make=True)))
     compiled, parity = conversion.compiled, conversion.parity
-    print(f"{name}: {len(compiled.flatbuffer)} bytes, agree {parity['label_agreement']:.3f}, ", end="")
-    print(f"UAR {parity['uar']['float']:.3f} -> {parity['uar']['int8']:.3f}, {parity['runtimes']}, ", end="")
-    print(tuning_text(parity["fine_tuning"]))
+    with capsys.disabled():
+        print(f"\n{table(HEADER, [row(name, conversion)])}\n{tuning_text(parity['fine_tuning'])}")
     assert failures(parity) == []
     assert len(compiled.flatbuffer) <= 1.3 * compiled.weight_bytes + 8192
     path = tmp_path / "model.tflite"
