@@ -6,13 +6,15 @@ CV is a finished cross-validation that left one speaker out (python -m train cv 
 models about 30 s of the stranger's neutral speech are drawn at random and enrolled, at least two neutral
 utterances staying out; everything else of that speaker is the test, the same for all cases:
 
-plain             the model as it is profile           the enrolled offset is subtracted adapt
-nothing is enrolled; the offset follows the test utterances heard so far, in random order profile + adapt
-both
+plain            the model as it is
+profile          the enrolled offset is subtracted from the features, the enrolled leaning from the logits
+offset alone     of a profile
+leaning alone    of a profile
+adapt            nothing is enrolled; the offset follows the test utterances so far, in random order
+profile + adapt  both
 
-The correction is edge_ser.adaptation's own; the networks are the float models of the folds. How many
-cepstra are corrected was chosen on these same recordings, so the last line chooses anew for each speaker by
-the nine others.
+The corrections are edge_ser.adaptation's own; the networks are the float models of the folds. What they
+answer to plain speech, which a leaning is told from, is the mean of the other folds.
 """
 
 from __future__ import annotations
@@ -22,16 +24,15 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
 from convert.data import Source
 from convert.reference import reference
 from convert.run import Run, read_run
-from edge_ser import adaptation
 from edge_ser.adaptation import Adaptation
 from edge_ser.frontend import FrontendOptions
 from edge_ser.profile import Profile
@@ -43,8 +44,7 @@ from train.utterance import Utterance
 
 ENROL_S = 30.0
 LEFT_NEUTRAL = 2
-CEPSTRA = (2, 5, 8, 12)
-CASES = ("plain", "profile", "adapt", "profile + adapt")
+CASES = ("plain", "profile", "offset alone", "leaning alone", "adapt", "profile + adapt")
 
 
 class Fold:
@@ -58,8 +58,9 @@ class Fold:
         self.options = FrontendOptions.from_dict(run.record["frontend"])
         self.stand_in = SimpleNamespace(
             name=run.record["recipe_name"],
+            labels=self.labels,
             frontend=self.options,
-            record={"reference": reference(source, run.train)},
+            record={"reference": reference(source, run.train), "graph": {"sha256": str(folder)}},
         )
         self.network = run.load_model()
         self.samples = [source.extractor.samples(each) for each in self.utterances]
@@ -75,8 +76,8 @@ class Fold:
     def true(self, chosen: Sequence[int]) -> np.ndarray:
         return np.array([self.labels.index(self.utterances[i].emotion) for i in chosen])
 
-    def predicted(self, chosen: Sequence[int], shifts: Sequence[np.ndarray]) -> np.ndarray:
-        """The labels of the chosen utterances, each corrected by its shift."""
+    def logits(self, chosen: Sequence[int], shifts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """[windows, classes] of the chosen utterances, each corrected by its shift, and whose they are."""
         inputs, owners = [], []
         for place, (i, shift) in enumerate(zip(chosen, shifts, strict=True)):
             for window, heard in self.windows[i]:
@@ -86,24 +87,37 @@ class Fold:
                 owners.append(place)
         outputs = self.network.predict_on_batch(padded(inputs))
         logits = outputs["emotion"] if isinstance(outputs, dict) else outputs
-        scores = np.zeros((len(chosen), len(self.labels)))
-        np.add.at(scores, owners, softmax(np.asarray(logits))[:, : len(self.labels)])
-        return scores.argmax(axis=1)
+        return np.asarray(logits)[:, : len(self.labels)], np.array(owners)
 
-    def enrol(self, chosen: Sequence[int]) -> Profile:
-        frames = np.concatenate([self.frontend.process(self.samples[i]) for i in chosen])
-        seconds = sum(len(self.samples[i]) for i in chosen) / self.options.rate_hz
-        return Profile(self.options.as_dict(), frames.mean(axis=0, dtype=np.float64), seconds)
-
-    def shifts(self, case: str, profile: Profile, chosen: Sequence[int]) -> list[np.ndarray]:
-        """What is subtracted from each of the chosen utterances, which are heard in this order."""
-        start = profile if "profile" in case else None
+    def predicted(self, case: str, profile: Profile, chosen: Sequence[int]) -> np.ndarray:
+        """The labels of the chosen utterances, which are heard in this order."""
+        if case == "offset alone":
+            profile = replace(profile, logits=None)
+        start = None if case in ("plain", "adapt") else profile
         follow = Adaptation(self.stand_in, start, learn="adapt" in case)  # type: ignore[arg-type]
         shifts = []
         for i in chosen:
-            shifts.append(follow.shift() * (case != "plain"))
+            shifts.append(follow.shift() * (case not in ("plain", "leaning alone")))
             follow.hear(self.samples[i])
-        return shifts
+        logits, owners = self.logits(chosen, shifts)
+        scores = np.zeros((len(chosen), len(self.labels)))
+        np.add.at(scores, owners, softmax(logits - follow.leaning()))
+        return scores.argmax(axis=1)
+
+    def neutral_logits(self) -> np.ndarray:
+        """[classes]: the mean answer to plain speech."""
+        neutral = [i for i, each in enumerate(self.utterances) if each.emotion == "neutral"]
+        logits, _ = self.logits(neutral, [np.zeros(1)] * len(neutral))
+        return logits.mean(axis=0)
+
+    def enrol(self, chosen: Sequence[int], shifted: bool = True) -> Profile:
+        """A profile of the chosen utterances; ``shifted``: its leaning is what is left behind its offset."""
+        frames = np.concatenate([self.frontend.process(self.samples[i]) for i in chosen])
+        seconds = sum(len(self.samples[i]) for i in chosen) / self.options.rate_hz
+        profile = Profile(self.options.as_dict(), frames.mean(axis=0, dtype=np.float64), seconds)
+        shift = Adaptation(self.stand_in, profile, learn=False).shift()  # type: ignore[arg-type]
+        logits, _ = self.logits(chosen, [shift * shifted] * len(chosen))
+        return replace(profile, graph=self.stand_in.record["graph"]["sha256"], logits=logits.mean(axis=0))
 
 
 def draw(utterances: Sequence[Utterance], rng: np.random.Generator) -> tuple[list[int], list[int]]:
@@ -130,25 +144,29 @@ def main() -> int:
     configure()
     corpora = Path(os.environ["EDGE_SER_CORPORA"])
     folds = [Fold(folder, corpora) for folder in sorted(args.cv.glob("fold-*"))]
-    results: dict[str, list[tuple[float, float]]] = {case: [] for case in (*CASES, "profile, nested choice")}
+    speakers = [fold.utterances[0].speaker_id for fold in folds]
+    neutral = [fold.neutral_logits() for fold in folds]
+    for fold, own in zip(folds, speakers, strict=True):
+        of_others = [each for each, speaker in zip(neutral, speakers, strict=True) if speaker != own]
+        logits = {"neutral": np.mean(of_others, axis=0).tolist()}
+        fold.stand_in.record["reference"]["logits"] = logits | {"speech": logits["neutral"]}
+    results: dict[str, list[tuple[float, float]]] = {case: [] for case in CASES}
     enrolled_s: list[float] = []
     better = 0
     for number in range(args.draws):
-        counts = {case: [np.zeros((0, 0))] * len(folds) for case in (*CASES, *map(str, CEPSTRA))}
+        counts = {case: [np.zeros((0, 0))] * len(folds) for case in CASES}
         for place, fold in enumerate(folds):
             enrolled, tested = draw(fold.utterances, np.random.default_rng((number, place)))
-            profile = fold.enrol(enrolled)
+            profile, leaning = fold.enrol(enrolled), fold.enrol(enrolled, shifted=False)
             enrolled_s.append(profile.speech_s)
             true = fold.true(tested)
-            for case in (*CASES, *map(str, CEPSTRA)):
-                adaptation.CORRECTED = slice(1, int(case) + 1) if case.isdigit() else CORRECTED
-                shifts = fold.shifts("profile" if case.isdigit() else case, profile, tested)
-                counts[case][place] = confusion(true, fold.predicted(tested, shifts), len(fold.labels))
+            for case in CASES:
+                said = fold.predicted(case, leaning if case == "leaning alone" else profile, tested)
+                counts[case][place] = confusion(true, said, len(fold.labels))
             better += wa(counts["profile"][place]) > wa(counts["plain"][place])
             better -= wa(counts["profile"][place]) < wa(counts["plain"][place])
         for case in CASES:
             results[case].append(figures(counts[case]))
-        results["profile, nested choice"].append(figures(nested(counts)))
         print(
             number + 1,
             {case: f"{100 * pairs[-1][0]:.1f}" for case, pairs in results.items()},
@@ -163,7 +181,7 @@ def main() -> int:
     if args.json:
         print(json.dumps({"cases": report, "enrolled_s": np.mean(enrolled_s), "gain_sd": float(spread)}))
         return 0
-    print(f"{len(folds)} speakers, {args.draws} draws, {np.mean(enrolled_s):.0f} s enrolled on average\n")
+    print(f"{len(folds)} folds, {args.draws} draws, {np.mean(enrolled_s):.0f} s enrolled on average\n")
     print("| | UAR | WA |\n|---|---|---|")
     for case, figure in report.items():
         print(f"| {case} | {100 * figure['uar']:.1f} | {100 * figure['wa']:.1f} |")
@@ -172,25 +190,10 @@ def main() -> int:
     return 0
 
 
-CORRECTED = adaptation.CORRECTED
-
-
 def figures(counts: Sequence[np.ndarray]) -> tuple[float, float]:
     """(UAR, WA) of all speakers together."""
     total = np.sum(counts, axis=0)
     return uar(total), wa(total)
-
-
-def nested(counts: dict[str, list[np.ndarray[Any, Any]]]) -> list[np.ndarray]:
-    """For each speaker the number of cepstra that serves the others best."""
-    chosen = []
-    for place in range(len(counts["plain"])):
-        others = {
-            case: uar(np.sum([c for i, c in enumerate(counts[case]) if i != place], axis=0))
-            for case in map(str, CEPSTRA)
-        }
-        chosen.append(counts[max(others, key=lambda case: others[case])][place])
-    return chosen
 
 
 if __name__ == "__main__":

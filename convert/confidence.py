@@ -73,6 +73,27 @@ def fit_threshold(scores: np.ndarray[Any, np.dtype[np.float64]], true: Labels) -
     return round(float((best[order[last]] + best[order[min(last + 1, len(order) - 1)]]) / 2), 4)
 
 
+def typical_logits(logits: Float, owners: Labels, true: Labels, labels: list[str]) -> dict[str, list[float]]:
+    """What a model answers to strangers on average: to neutral speech, and to ``speech`` of all its labels
+    alike. A profile's leaning is told from it (edge_ser.adaptation).
+    """
+    of_utterances = np.array([logits[owners == owner].mean(axis=0) for owner in range(len(true))])
+    of_labels = np.array([of_utterances[true == label].mean(axis=0) for label in np.unique(true)])
+    typical = {"speech": of_labels.mean(axis=0)}
+    if "neutral" in labels and (true == labels.index("neutral")).any():
+        typical["neutral"] = of_utterances[true == labels.index("neutral")].mean(axis=0)
+    return {kind: [round(float(value), 4) for value in values] for kind, values in typical.items()}
+
+
+def mean_typical(several: list[dict[str, list[float]]]) -> dict[str, list[float]]:
+    """The mean of what models of several corpora or folds answer."""
+    return {
+        kind: np.mean([each[kind] for each in several], axis=0).round(4).tolist()
+        for kind in ("speech", "neutral")
+        if several and all(kind in each for each in several)
+    }
+
+
 def cross_fitted(logits: Float, owners: Labels, true: Labels, speakers: list[str]) -> dict[str, float]:
     """What calibration gives: each speaker is scored with temperature and threshold fitted on all others.
 

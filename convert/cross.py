@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.confidence import cross_fitted, fit_temperature, fit_threshold
+from convert.confidence import cross_fitted, fit_temperature, fit_threshold, typical_logits
 from convert.parity import Logits, compare, utterance_scores
 from convert.pipeline import Conversion, Settings, convert, model_bytes
 from convert.run import read_run
@@ -156,6 +156,7 @@ def _pool(
         "calibration": {
             "temperature": temperature,
             "abstain_below": fit_threshold(calibrated, true),
+            "typical_logits": typical_logits(logits.ints, owners, true, labels),
             **cross_fitted(logits.ints, owners, true, speakers),
         },
     }

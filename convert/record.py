@@ -66,7 +66,8 @@ def build_record(
             "scale": compiled.input.scale,
             "zero_point": compiled.input.zero_point,
         },
-        "reference": reference(source, run.train),
+        "reference": reference(source, run.train)
+        | ({"logits": calibration["typical_logits"]} if "typical_logits" in calibration else {}),
         "window": {
             "length_s": source.length_s or STEP_LENGTH_S,
             "hop_s": source.hop_s or round(hop_s, 6),

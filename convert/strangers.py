@@ -1,10 +1,11 @@
 """How the models of ``python -m train cross`` do with the corpus that each was not trained on, int8, through
 the product's own chain: as they are, and adapted to the stranger.
 
-Adapted means statistics of up to half a minute of the same speaker's audio, whatever was felt in it, and none
-of it among the test recordings: every speaker's recordings are dealt into two halves, and each half is heard
-with what was learnt from the other. ``profile`` is what edge-ser enroll --any-mood does with that audio,
-``adapt`` what --adapt has made of it by then.
+Adapted means statistics of up to half a minute of the same speaker's audio, none of it among the test
+recordings: every speaker's recordings of each label are dealt into two halves, and each half is heard with
+what was learnt from the other. ``profile`` is what edge-ser enroll makes of the neutral recordings, as of
+somebody who reads aloud; ``any_mood`` is enroll --any-mood of recordings whatever was felt in them, and
+``adapt`` what --adapt has made of these by then.
 """
 
 from __future__ import annotations
@@ -17,17 +18,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.confidence import cross_fitted, fit_temperature, fit_threshold
+from convert.confidence import (
+    cross_fitted,
+    fit_temperature,
+    fit_threshold,
+    mean_typical,
+    typical_logits,
+)
 from convert.cross import INT8, hear
 from convert.parity import utterance_scores
 from convert.pipeline import Settings, convert, model_bytes
 from convert.run import read_run
 from edge_ser.adaptation import Adaptation
 from edge_ser.classifier import Classifier
+from edge_ser.engine import Engine
+from edge_ser.enrolment import enrol
 from edge_ser.errors import ModelError
-from edge_ser.frontend import Frontend
 from edge_ser.model import Model
-from edge_ser.profile import Profile
 from train.arrays import Labels, Samples
 from train.audio import read_audio
 from train.dataset import true_labels
@@ -35,33 +42,39 @@ from train.metrics import bootstrap_draws, confusion, uar
 from train.utterance import Utterance
 
 ENROL_S = 30.0
-CASES = ("plain", "profile", "adapt")
+CASES = ("plain", "profile", "any_mood", "adapt")
 
 
 def measure_strangers(
     folders: Sequence[Path], settings: Settings, tell: Callable[[str], None]
 ) -> dict[str, Any]:
     """The table of unseen corpora; several ``folders`` that test the same corpus are seeds of it."""
-    heard: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    labels: list[str] = []
-    for folder in folders:
-        conversion = convert(read_run(folder), settings)
-        run = conversion.run
-        labels = labels or run.labels
-        corpora = sorted({each.corpus for each in run.held_out})
-        if len(corpora) != 1 or labels != run.labels:
+    conversions = [convert(read_run(folder), settings) for folder in folders]
+    labels = conversions[0].run.labels
+    corpus_of = []
+    for folder, conversion in zip(folders, conversions, strict=True):
+        corpora = sorted({each.corpus for each in conversion.run.held_out})
+        if len(corpora) != 1 or labels != conversion.run.labels:
             raise ModelError(
                 f"{folder}: give runs of train cross on one unseen corpus each, with equal labels"
             )
+        corpus_of.append(corpora[0])
+    typical = [
+        typical_logits(each.logits.ints, each.inputs.owners, each.true, labels) for each in conversions
+    ]
+    heard: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for folder, conversion, corpus in zip(folders, conversions, corpus_of, strict=True):
+        run = conversion.run
+        of_others = [each for each, other in zip(typical, corpus_of, strict=True) if other != corpus]
+        calibration = {"temperature": 1.0, "abstain_below": 0.0, "typical_logits": mean_typical(of_others)}
         path = folder / INT8
-        path.write_bytes(model_bytes(conversion, "stranger")[0])
+        path.write_bytes(model_bytes(conversion, "stranger", {"calibration": calibration})[0])
         said = hear_corpus(Model.load(path), run.held_out, settings.root, run.record["seed"])
         said["float"] = utterance_scores(conversion.logits.floats, conversion.inputs.owners).argmax(axis=1)
-        true = true_labels(labels, run.held_out)
-        heard[corpora[0]].append(
+        heard[corpus].append(
             {
                 "said": said,
-                "true": true,
+                "true": conversion.true,
                 "utterances": run.held_out,
                 "seed": run.record["seed"],
                 "run": run,
@@ -70,19 +83,21 @@ def measure_strangers(
             }
         )
         n = len(labels)
-        figures = ", ".join(f"{case} {100 * uar(confusion(true, said[case], n)):.1f}" for case in said)
-        tell(f"{folder}: {corpora[0]}, UAR {figures}")
+        figures = ", ".join(
+            f"{case} {100 * uar(confusion(conversion.true, said[case], n)):.1f}" for case in said
+        )
+        tell(f"{folder}: {corpus}, UAR {figures}")
     return _table(heard, labels)
 
 
 def hear_corpus(model: Model, utterances: Sequence[Utterance], root: Path, seed: int) -> dict[str, Labels]:
     """What each utterance is taken for in each of CASES."""
     sounds = [read_audio(root / each.path, model.rate_hz) for each in utterances]
-    by_speaker: dict[str, list[int]] = defaultdict(list)
+    true = true_labels(model.labels, utterances)
+    by_speaker: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for place, utterance in enumerate(utterances):
-        by_speaker[utterance.speaker_id].append(place)
-    plain = Classifier(model)
-    adapted = Classifier(model)
+        by_speaker[utterance.speaker_id][int(true[place])].append(place)
+    plain, adapted = Classifier(model), Classifier(model)
     said = {case: np.zeros(len(utterances), np.int64) for case in CASES}
 
     def label(classifier: Classifier, place: int) -> int:
@@ -91,15 +106,23 @@ def hear_corpus(model: Model, utterances: Sequence[Utterance], root: Path, seed:
 
     rng = np.random.default_rng(seed)
     for name in sorted(by_speaker):
-        order = rng.permutation(by_speaker[name]).tolist()
-        halves = order[::2], order[1::2]
+        halves: tuple[list[int], list[int]] = [], []
+        for number in sorted(by_speaker[name]):
+            order = rng.permutation(by_speaker[name][number]).tolist()
+            halves[0].extend(order[::2])
+            halves[1].extend(order[1::2])
         for own, other in (halves, halves[::-1]):
-            enrolled = enrolment([sounds[place] for place in other], model.rate_hz)
-            shifts = corrections(model, enrolled)
+            mixed = [sounds[place] for place in rng.permutation(other).tolist()]
+            neutral = [sounds[place] for place in other if model.labels[true[place]] == "neutral"]
+            corrected = {
+                "profile": profile_of(adapted.engine, neutral, any_mood=False),
+                "any_mood": profile_of(adapted.engine, mixed, any_mood=True),
+                "adapt": followed(model, mixed),
+            }
             for place in own:
                 said["plain"][place] = label(plain, place)
-                for case, shift in shifts.items():
-                    adapted.engine.adapt(shift)
+                for case, (shift, leaning) in corrected.items():
+                    adapted.engine.adapt(shift, leaning)
                     said[case][place] = label(adapted, place)
     return said
 
@@ -116,18 +139,26 @@ def enrolment(sounds: Sequence[Samples], rate_hz: int) -> list[Samples]:
     return taken
 
 
-def corrections(model: Model, enrolled: Sequence[Samples]) -> dict[str, NDArray[np.float32]]:
-    """What the product subtracts from each frame after it has heard ``enrolled``, by case."""
-    if not enrolled:
-        return {case: np.zeros(model.n_features, np.float32) for case in CASES if case != "plain"}
-    frontend = Frontend(model.frontend)
-    frames = np.concatenate([frontend.process(each) for each in enrolled])
-    seconds = sum(map(len, enrolled)) / model.rate_hz
-    profile = Profile(model.frontend.as_dict(), frames.mean(axis=0, dtype=np.float64), seconds, any_mood=True)
+Correction = tuple[NDArray[np.float32], NDArray[np.float32]]  # of features and logits
+
+
+def profile_of(engine: Engine, sounds: Sequence[Samples], any_mood: bool) -> Correction:
+    """What a profile of ``sounds`` changes; nothing where there are none."""
+    model = engine.model
+    taken = enrolment(sounds, model.rate_hz)
+    if not taken:
+        return np.zeros(model.n_features, np.float32), np.zeros(len(model.labels), np.float32)
+    profile = enrol(engine, taken, sum(map(len, taken)) / model.rate_hz, any_mood)
+    adaptation = Adaptation(model, profile, learn=False)
+    return adaptation.shift(), adaptation.leaning()
+
+
+def followed(model: Model, sounds: Sequence[Samples]) -> Correction:
+    """What --adapt changes after it has heard ``sounds``."""
     follow = Adaptation(model)
-    for each in enrolled:
+    for each in enrolment(sounds, model.rate_hz):
         follow.hear(each)
-    return {"profile": Adaptation(model, profile, learn=False).shift(), "adapt": follow.shift()}
+    return follow.shift(), follow.leaning()
 
 
 def _table(heard: dict[str, list[dict[str, Any]]], labels: Sequence[str]) -> dict[str, Any]:
@@ -189,6 +220,12 @@ def _calibration(heard: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         "temperature": temperature,
         "abstain_below": fit_threshold(utterance_scores(logits, owners, temperature), true),
         "apart": "corpus",
+        "typical_logits": mean_typical(
+            [
+                typical_logits(each["logits"], each["owners"], each["true"], each["run"].labels)
+                for _, each in runs
+            ]
+        ),
         **cross_fitted(logits, owners, true, corpora),
     }
 

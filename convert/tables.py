@@ -64,12 +64,12 @@ def strangers_table(part: Mapping[str, Any], baseline: Mapping[str, float] | Non
     rows = []
     for row in [*part["rows"], {"corpus": "mean", **part["mean"]}]:
         cells = [row["corpus"], percent(row["float"]["uar"])]
-        for case in ("plain", "profile", "adapt"):
+        for case in ("plain", "profile", "any_mood", "adapt"):
             cells.append(f"{percent(row[case]['uar'])} ({interval(row[case]['interval'])})")
         if known:
             cells.append(percent(known[row["corpus"]]) if row["corpus"] in known else "–")
         rows.append(cells)
-    header = ["unseen corpus", "float", "int8, as is", "with a profile", "with --adapt"]
+    header = ["unseen corpus", "float", "int8, as is", "with a profile", "of any mood", "with --adapt"]
     return table([*header, "ComParE + SVM, as is"] if known else header, rows)
 
 
@@ -99,8 +99,8 @@ def strangers_section(part: Mapping[str, Any]) -> str:
         else "No label is said more than twice as often as true and ten points more."
     )
     return (
-        "Trained on all corpora but the one tested, int8 through the whole chain. A profile is the mean of "
-        f"up to {part['enrolled_s']:g} s of the speaker's own audio, none of it tested, whatever its "
-        "emotion; --adapt has heard the same audio.\n\n"
+        "Trained on all corpora but the one tested, int8 through the whole chain. A profile is made of "
+        f"up to {part['enrolled_s']:g} s of the speaker's own neutral audio, as of somebody who reads aloud, "
+        "none of it tested; of any mood: of audio whatever its emotion, which --adapt has heard too.\n\n"
         f"{strangers_table(part)}\n\n{shares_table(part)}\n\n{verdict}"
     )

@@ -59,7 +59,8 @@ class Classifier:
             from edge_ser.adaptation import Adaptation
             from edge_ser.profile import Profile
 
-            self.engine.adapt(Adaptation(self.model, Profile.load(Path(profile)), learn=False).shift())
+            adaptation = Adaptation(self.model, Profile.load(Path(profile)), learn=False)
+            self.engine.adapt(adaptation.shift(), adaptation.leaning())
 
     def classify(
         self,

@@ -37,6 +37,7 @@ class Engine:
         # The front end quantises straight into the interpreter's memory.
         self._offset = model.input_offset
         self._write = Int8Writer(self._frontend, model.input_scale, self._offset, self._input)
+        self._leaning = np.zeros(len(model.labels), np.float32)
         self._silence: NDArray[np.int8] | None = None  # a frame of it, where it differs from adapted sound
         self._padded = np.zeros(model.window_samples, np.float32)
         self._states = model.zero_states()
@@ -44,12 +45,15 @@ class Engine:
         self._samples = 0
         self._chunks_made = 0
 
-    def adapt(self, shift: Float32) -> None:
-        """Subtract ``shift`` [features] from every frame of sound from now on (edge_ser.adaptation).
+    def adapt(self, shift: Float32, leaning: Float32 | None = None) -> None:
+        """Subtract ``shift`` [features] from every frame of sound from now on, and ``leaning`` [classes] from
+        the logits that become probabilities (edge_ser.adaptation).
 
         The silence that completes a short window is left as it is.
         """
         model = self.model
+        if leaning is not None:
+            self._leaning = leaning
         self._offset = (model.input_offset - shift * model.input_scale).astype(np.float32)
         self._write = Int8Writer(self._frontend, model.input_scale, self._offset, self._input)
         if self._silence is None:
@@ -110,8 +114,8 @@ class Engine:
         return codes
 
     def probabilities(self, logits: Float32) -> Float32:
-        """Softmax along the last axis of logits / temperature."""
-        scaled = logits.astype(np.float64) / self.model.temperature
+        """Softmax along the last axis of (logits - leaning) / temperature."""
+        scaled = (logits.astype(np.float64) - self._leaning) / self.model.temperature
         powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
         shares: Float32 = (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
         return shares

@@ -13,14 +13,15 @@ from spoken_corpus import TINY, speak_emodb
 
 from convert import evaluate, parity
 from convert.__main__ import main
-from convert.confidence import calibration_of
+from convert.confidence import calibration_of, mean_typical, typical_logits
 from convert.modelfile import unpack
 from convert.perturb import PERTURBATIONS, RATE_HZ, wav
 from convert.robustness import verdict
 from convert.shipped import LIST, shipped
-from convert.strangers import corrections, enrolment, swallowers
+from convert.strangers import enrolment, followed, profile_of, swallowers
 from convert.tables import robustness_section, strangers_section
 from edge_ser.audio import read_audio
+from edge_ser.engine import Engine
 from edge_ser.model import DEFAULT_MODEL, MODELS, Model
 from train.__main__ import main as train
 from train.recipe import recipe_names
@@ -96,7 +97,7 @@ def test_strangers_are_pooled_over_seeds_and_heard_adapted(workplace):
     [row] = part["rows"]
     assert (row["corpus"], row["trained_on"], row["seeds"]) == ("emodb", ["emodb"], [3, 3])
     assert row["true_shares"] == pytest.approx([1 / 3] * 3)
-    for case in ("float", "plain", "profile", "adapt"):
+    for case in ("float", "plain", "profile", "any_mood", "adapt"):
         assert sum(row[case]["shares"]) == pytest.approx(1)
         assert part["mean"][case]["uar"] == pytest.approx(row[case]["uar"])
     cv = json.loads((workplace / "cv" / "cv.json").read_text())
@@ -127,12 +128,30 @@ def test_adapting_subtracts_what_the_product_would():
     model = Model.load()
     rng = np.random.default_rng(0)
     voice = [rng.normal(0, 0.05, 20 * RATE_HZ).astype(np.float32) for _ in range(3)]
-    enrolled = enrolment(voice, RATE_HZ)
-    assert [len(each) for each in enrolled] == [20 * RATE_HZ, 10 * RATE_HZ]
-    shifts = corrections(model, enrolled)
-    # The profile subtracts the whole distance from all speech, --adapt a third of it: half a minute of 1.5.
-    np.testing.assert_allclose(3 * shifts["adapt"][1:6], shifts["profile"][1:6], atol=0.05)
-    assert not shifts["profile"][0] and not shifts["profile"][6:].any()
+    assert [len(each) for each in enrolment(voice, RATE_HZ)] == [20 * RATE_HZ, 10 * RATE_HZ]
+    engine = Engine(model)
+    shift, leaning = profile_of(engine, voice, any_mood=False)
+    slow, none = followed(model, voice)
+    # The profile subtracts the whole distance, from plain speech; --adapt a third of that from all speech:
+    # half a minute of 1.5.
+    between = np.subtract(model.record["reference"]["neutral"], model.record["reference"]["speech"])
+    np.testing.assert_allclose(3 * slow[1:6], (shift + between)[1:6], atol=0.05)
+    assert not shift[0] and not shift[6:].any()
+    assert leaning.any() and not none.any()
+    unmoved, leaning = profile_of(engine, voice, any_mood=True)
+    assert leaning.any() and not unmoved.any()
+    assert not any(part.any() for part in profile_of(engine, [], any_mood=False))
+
+
+def test_typical_answers_weigh_labels_and_models_alike():
+    logits = np.array([[3.0, 1.0], [5.0, 1.0], [0.0, 2.0], [1.0, 4.0]], np.float32)
+    owners, true = np.array([0, 0, 1, 2]), np.array([0, 1, 1])
+    of_one = typical_logits(logits, owners, true, ["neutral", "sadness"])
+    assert of_one == {"speech": [2.25, 2.0], "neutral": [4.0, 1.0]}
+    assert set(typical_logits(logits, owners, true, ["anger", "sadness"])) == {"speech"}
+    other = {"speech": [0.25, 0.0]}
+    assert mean_typical([of_one, other]) == {"speech": [1.25, 1.0]}
+    assert mean_typical([]) == {}
 
 
 def test_a_label_that_swallows_strangers_is_named():

@@ -58,7 +58,7 @@ def figures(tmp_path, monkeypatch):
         "rows": [{**row, "what": "as recorded"}, {**row, "what": "8 kHz source", "int8": 0.3}],
     }
     case = {"uar": 0.55, "interval": [0.5, 0.6], "shares": [0.7, 0.3], "swallowed_by": ["anger"]}
-    cases = {name: copy.deepcopy(case) for name in ("float", "plain", "profile", "adapt")}
+    cases = {name: copy.deepcopy(case) for name in ("float", "plain", "profile", "any_mood", "adapt")}
     several = {
         **apart,
         "per_corpus": {"emodb": {"uar": 0.8}, "tess": {"uar": 0.7}},

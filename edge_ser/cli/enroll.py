@@ -10,6 +10,7 @@ from pathlib import Path
 
 import edge_ser.cli.one_thread  # noqa: F401
 from edge_ser.cli.live import add_source_options, open_source, start_logging
+from edge_ser.cli.quiet import quiet_start
 from edge_ser.errors import AudioError, DeviceError
 
 
@@ -30,19 +31,21 @@ def run(args: argparse.Namespace) -> int:
     """Listen until there is enough speech, or the source ends."""
     import numpy as np
 
-    from edge_ser.frontend import Frontend
+    from edge_ser.engine import Engine
+    from edge_ser.enrolment import Stretches, enrol
     from edge_ser.model import Model
-    from edge_ser.profile import MIN_SPEECH_S, Profile
+    from edge_ser.profile import MIN_SPEECH_S
     from edge_ser.vad import SPAN, SpeechDetector, voice_detector
 
     start_logging(args.verbose)
     model = Model.load(args.model)
-    frontend = Frontend(model.frontend)
+    with quiet_start():
+        engine = Engine(model)
     detector = SpeechDetector(model.rate_hz, voice_detector(args.vad, model.rate_hz))
     source = open_source(args, model.rate_hz, ring_s=6.0, paced=False)
     what = "Talk as you do" if args.any_mood else "Read something aloud in your usual voice"
     print(f"{what}, from where you usually are.", file=sys.stderr)
-    total, frames, speech_s = np.zeros(frontend.n_features), 0, 0.0
+    heard, speech_s = Stretches(), 0.0
     rest = np.zeros(0, np.float32)
     try:
         while speech_s < args.seconds and not source.finished:
@@ -53,12 +56,9 @@ def run(args: argparse.Namespace) -> int:
                 continue
             rest = np.concatenate((rest, block.samples))
             for span in detector.feed(block.samples):
-                sound, rest = rest[:SPAN], rest[SPAN:]
-                if span.speech:
-                    features = frontend.process(sound)
-                    total += features.sum(axis=0, dtype=np.float64)
-                    frames += len(features)
-                    speech_s += SPAN / model.rate_hz
+                heard.take(span, rest[:SPAN])
+                rest = rest[SPAN:]
+            speech_s = heard.speech_samples / model.rate_hz
             print(f"\r{speech_s:4.0f} of {args.seconds:.0f} s of speech", end="", file=sys.stderr, flush=True)
     finally:
         source.close()
@@ -67,6 +67,6 @@ def run(args: argparse.Namespace) -> int:
         raise AudioError(
             f"{source.name}: only {speech_s:.0f} s of speech, {MIN_SPEECH_S:.0f} s are needed; speak longer"
         )
-    Profile(model.frontend.as_dict(), total / frames, speech_s, args.any_mood).save(args.profile)
+    enrol(engine, heard.sounds(), speech_s, args.any_mood).save(args.profile)
     print(f"{args.profile}: made from {speech_s:.0f} s of speech; no sound was kept. Use it with --profile.")
     return 0

@@ -179,7 +179,7 @@ class Stream:
             return [Change(self.time_s, self.decision.label, previous, 0.0, {})]
         self.scored += 1
         if self._adaptation is not None:
-            self._engine.adapt(self._adaptation.shift())
+            self._engine.adapt(self._adaptation.shift(), self._adaptation.leaning())
             self._adaptation.hear(self._audio.between(max(self._scored[1], begin), end))
         probabilities = self._scorer.score(self._audio.between, begin, end)
         changed = self.decision.hear(probabilities, (end - self._scored[1]) / self.rate_hz)
