@@ -45,6 +45,7 @@ def observe(graph: Graph, features: Float) -> None:
         states = graph.run([features[:, start : start + chunk]], states, see).states
     for value, parts in seen.items():
         value.low, value.high = best_range(np.concatenate(parts), _width(value))
+    _fit_what_pools_keep(graph)
     _clip_saturated(graph)
     _tie_states(graph)
     _tie_joined(graph)
@@ -65,6 +66,20 @@ def run_float(graph: Graph, features: Float) -> Float:
         states = run.states
         outputs.append(np.asarray(run.outputs[0]))
     return np.stack(outputs, axis=1)
+
+
+def _fit_what_pools_keep(graph: Graph) -> None:
+    """Of what a maximum is taken over only the maxima count: they decide the range of what a pooling alone
+    reads.
+    """
+    ops = graph.all_ops()
+    for pool in [op for op in ops if op.kind == "MAX_POOL_2D"]:
+        value = pool.inputs[0]
+        while sum(value in op.inputs for op in ops) == 1:
+            value.low, value.high = pool.outputs[0].low, pool.outputs[0].high
+            if value.produced_by is None or value.produced_by.kind != "RESHAPE":
+                break
+            value = value.produced_by.inputs[0]
 
 
 def _clip_saturated(graph: Graph) -> None:

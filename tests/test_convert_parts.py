@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from convert_parts import causal_cnn, recurrent_step, sequences
+from convert_parts import causal_cnn, recurrent_step, sequences, window_cnn
 
 from train.backend import configure
 
@@ -18,7 +18,7 @@ import keras  # noqa: E402
 
 from convert.adapt import ways  # noqa: E402
 from convert.calibration import best_range, choose, thinned  # noqa: E402
-from convert.compiler import Options, compile_graph, compile_model  # noqa: E402
+from convert.compiler import Options, _noise, compile_graph, compile_model  # noqa: E402
 from convert.confidence import cross_fitted, fit_temperature, fit_threshold  # noqa: E402
 from convert.finetune import RoundedGraph, fine_tune, rounded  # noqa: E402
 from convert.golden import golden_audio  # noqa: E402
@@ -100,6 +100,39 @@ def test_no_unit_of_a_layer_is_missed_by_its_ranges():
     graph = build_graph(model, 40, step=False)
     observe(graph, sequences(490, 40, 6))  # so many that every 24th value would be taken, always of unit 0
     assert graph.ops[0].outputs[0].high > 25
+
+
+def test_the_range_before_a_maximum_is_that_of_the_maxima():
+    """One frame in eight is loud, and no other passes the pooling."""
+    inputs = keras.Input((64, 4))
+    x = keras.layers.MaxPooling1D(8)(keras.layers.Conv1D(6, 3, padding="same")(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+    x = sequences(60, 64, 4)
+    x[:, ::8] *= 9.0
+    graph = build_graph(model, 64, step=False)
+    observe(graph, x)
+    conv = next(op for op in graph.ops if op.kind == "CONV_2D").outputs[0]
+    pool = next(op for op in graph.ops if op.kind == "MAX_POOL_2D").outputs[0]
+    values = []
+    graph.run(
+        [x], [], lambda value, array: values.append(np.asarray(array)) or array if value is pool else array
+    )
+    assert (conv.low, conv.high) == best_range(np.concatenate(values), 8 * 6) == (pool.low, pool.high)
+
+
+def test_one_clipped_sequence_is_not_taken_for_rounding_noise():
+    """It would make the output's step coarse, for nothing: all interpreters clip alike."""
+    x = sequences(24, 32, 12)
+    model = window_cnn()
+    graph = build_graph(model, 32, step=False)
+    compiled = compile_graph(graph, x, Options(32, False))
+    usual = _noise(graph, compiled, x)
+    x[5] *= 8.0
+    assert 0.5 * usual < _noise(graph, compiled, x) < 3 * usual
+    ints = [
+        compiled.logits(each) for each in run_graph(compiled.flatbuffer, [compiled.quantise(e) for e in x])
+    ]
+    assert np.sqrt(np.mean((np.stack(ints) - run_float(graph, x)) ** 2)) > 6 * usual
 
 
 def test_an_lstm_cell_in_eight_bits_ends_where_its_tanh_is_flat():
