@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,11 @@ def convert_run(arguments: argparse.Namespace, given: list[str]) -> int:
     from convert.modelfile import to_json
     from convert.pipeline import convert, model_bytes
     from convert.run import read_run
+    from convert.runtimes import arm_python
 
     evaluation = read_evaluation(arguments.evaluation) if arguments.evaluation else {}
-    conversion = convert(read_run(arguments.run), settings_of(arguments))
+    settings = replace(settings_of(arguments), arm_python=arm_python())  # of each fold it would take too long
+    conversion = convert(read_run(arguments.run), settings)
     parity = conversion.parity
     print(summary(parity, conversion.compiled))
     if arguments.report:
@@ -147,6 +150,7 @@ def convert_cv(arguments: argparse.Namespace, given: list[str]) -> int:
 def summary(parity: dict[str, Any], compiled: Any) -> str:
     """What a conversion came to, in a few lines."""
     from convert.card import tuning_text
+    from convert.parity import INTERPRETERS
 
     lines = [
         f"graph {len(compiled.flatbuffer)} bytes for {compiled.weight_bytes} weights, "
@@ -158,8 +162,10 @@ def summary(parity: dict[str, Any], compiled: Any) -> str:
     ]
     for name, entry in parity.get("runtimes", {}).items():
         lines.append(
-            f"ai-edge-litert and {name} differ by at most {entry['worst_lsb']} on {entry['inputs']} inputs"
+            f"{INTERPRETERS[name]} differ by at most {entry['worst_lsb']} on {entry['inputs']} inputs"
         )
+    if not parity.get("runtimes"):
+        lines.append("not compared with tflite-runtime: python -m convert.runtimes makes it an environment")
     lines.append(tuning_text(parity["fine_tuning"]))
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from convert.confidence import calibration_of
 from convert.measured import measured_section
+from convert.parity import INTERPRETERS
 from convert.tables import interval, percent, robustness_section, strangers_section, table
 
 
@@ -169,10 +170,12 @@ def _parity(parity: Mapping[str, Any]) -> str:
     ]
     for name, entry in parity.get("runtimes", {}).items():
         lines.append(
-            f"ai-edge-litert and {name} give equal codes in {percent(entry['equal_share'])} of the outputs "
+            f"{INTERPRETERS[name]} give equal codes in {percent(entry['equal_share'])} of the outputs "
             f"and differ "
             f"by at most {entry['worst_lsb']}."
         )
+    if parity.get("runtimes") == {}:
+        lines.append("Not compared with tflite-runtime, which was not at hand.")
     if "fine_tuning" in parity:
         lines.append(tuning_text(parity["fine_tuning"]))
     return "\n\n".join(lines)

@@ -7,6 +7,7 @@ tflite-runtime, which wants numpy 1, can be asked from an environment of its own
 from __future__ import annotations
 
 import importlib
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -55,20 +56,23 @@ def run_graph(
     return results
 
 
-def run_elsewhere(python: Path, graph: bytes, features: Sequence[Int8], runtime: str) -> list[Int8]:
-    """``run_graph`` by another Python interpreter. Raises RuntimeError with the last line of what it
-    printed.
+def run_elsewhere(
+    python: Sequence[str | Path], graph: bytes, features: Sequence[Int8], runtime: str
+) -> list[Int8]:
+    """``run_graph`` by the Python that the command ``python`` starts. Raises RuntimeError with the last line
+    of what it printed.
     """
     with tempfile.TemporaryDirectory() as folder:
         job, result = Path(folder, "job.npz"), Path(folder, "result.npz")
         lengths = np.array([len(each) for each in features])
         codes, whole = np.concatenate(features), np.frombuffer(graph, np.uint8)
         np.savez(job, graph=whole, features=codes, lengths=lengths, runtime=runtime)
-        command = [str(python), __file__, str(job), str(result)]
+        command = [*map(str, python), __file__, str(job), str(result)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or ["it said nothing"]
-            raise RuntimeError(f"{runtime} under {python} ended with status {done.returncode}: {lines[-1]}")
+            started = shlex.join(map(str, python))
+            raise RuntimeError(f"{runtime}: {started} ended with status {done.returncode}: {lines[-1]}")
         answer = np.load(result)
         return list(np.split(answer["outputs"], np.cumsum(answer["steps"])[:-1]))
 

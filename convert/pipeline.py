@@ -41,6 +41,7 @@ class Settings:
     int16_activations: bool = False
     fine_tune: int | None = None  # epochs; None: where int8 costs more than convert/adapt.py allows
     tflite_python: Path | None = None  # a Python that has tflite-runtime
+    arm_python: tuple[str, ...] | None = None  # the same on an emulated ARM
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ def convert(run: Run, settings: Settings) -> Conversion:
         "seed": settings.seed,
     }
     parity["fine_tuning"] = adapted.report
-    parity["runtimes"] = compare_runtimes(compiled, inputs, settings.tflite_python)
+    parity["runtimes"] = compare_runtimes(
+        compiled, inputs, settings.tflite_python, settings.arm_python, adapted.options
+    )
     parity["failures"] = failures(parity)
     return Conversion(run, source, compiled, adapted.options, checked, inputs, logits, parity)
 

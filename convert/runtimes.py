@@ -1,4 +1,6 @@
-"""Where tflite-runtime lives: it needs Python 3.11 at most and numpy 1, so it has its own environment."""
+"""Where tflite-runtime lives: it needs Python 3.11 at most and numpy 1, so it has its own environment, and on
+ARM its own root.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +36,12 @@ def tflite_python(make: bool = False) -> Path | None:
     [packages] = ENVIRONMENT.glob("lib/python3*/site-packages")
     (packages / "edge_ser.pth").write_text(f"{ROOT}\n")
     return python if _works(python) else None
+
+
+def arm_python() -> tuple[str, ...] | None:
+    """The command of an emulated ARM's Python that has tflite-runtime, where make test-arm has built one."""
+    built = (ROOT / "arm" / "arm64" / "complete").is_file() and shutil.which("qemu-aarch64")
+    return (str(ROOT / "packaging" / "arm-run"), "arm64", "cortex-a72", "tflite") if built else None
 
 
 def _works(python: Path) -> bool:

@@ -4,6 +4,8 @@ interpreters.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from convert_parts import causal_cnn, enliven, recurrent_step, sequences, window_cnn
@@ -17,9 +19,12 @@ configure()
 import keras  # noqa: E402
 
 from convert.compiler import Options, compile_model  # noqa: E402
+from convert.data import Inputs  # noqa: E402
 from convert.integers import Quant, centred, quant_of_range, quantise, quantise_weights  # noqa: E402
 from convert.interpret import run_elsewhere, run_graph  # noqa: E402
+from convert.parity import ON_ARM, compare_runtimes, failures  # noqa: E402
 from convert.recurrent import Precision  # noqa: E402
+from convert.runtimes import arm_python  # noqa: E402
 
 STEP_MODELS = {
     "gru": lambda: recurrent_step("gru", 1),
@@ -95,6 +100,7 @@ def test_nothing_inside_is_float(step):
 def test_a_longer_chunk_gives_the_same_decision(name):
     model, x = STEP_MODELS[name](), sequences(6, 60, 10, seed=9)
     short, long = compiled_step(model, 2), compiled_step(model, 12)
+    assert long.multiply_adds == 6 * short.multiply_adds  # a chunk costs its new frames, and nothing again
     a, b = (np.stack([rows.mean(axis=0) for rows in int8_logits(each, x)]) for each in (short, long))
     np.testing.assert_allclose(a, b, atol=0.05 * np.ptp(a))
 
@@ -151,8 +157,26 @@ def test_tflite_runtime_agrees_within_one_step(step):
     _, compiled = step
     codes = [compiled.quantise(each) for each in sequences(8, 60, 10, seed=9)]
     ours = np.concatenate(run_graph(compiled.flatbuffer, codes)).astype(int)
-    theirs = np.concatenate(run_elsewhere(python, compiled.flatbuffer, codes, "tflite-runtime"))
+    theirs = np.concatenate(run_elsewhere([python], compiled.flatbuffer, codes, "tflite-runtime"))
     assert np.abs(ours - theirs).max() <= 1
+
+
+def test_the_gate_hears_an_emulated_arm_where_there_is_one():
+    if arm_python() is None:
+        pytest.skip("no ARM root: make test-arm builds it")
+    compiled, x = compiled_step(causal_cnn()), list(sequences(4, 20, 10, seed=9))
+    inputs = Inputs(x, np.arange(4))
+    report = compare_runtimes(compiled, inputs, Path(tflite_python()), arm_python())
+    assert report[ON_ARM] == {"inputs": 4, "worst_lsb": 0, "equal_share": 1.0, "most_lsb": 0}
+
+
+def test_one_step_between_processors_is_one_too_many():
+    report = {"label_agreement": 1.0, "uar_loss_points": 0.0, "utterances": 100}
+    apart = {"worst_lsb": 1, "inputs": 8, "equal_share": 0.9}
+    allowed = {"tflite-runtime": {**apart, "most_lsb": 1}}
+    assert failures(report | {"runtimes": allowed}) == []
+    [found] = failures(report | {"runtimes": {**allowed, ON_ARM: {**apart, "most_lsb": 0}}})
+    assert "here and on an emulated aarch64 differ by 1 steps" in found
 
 
 def test_ranges_hold_zero_exactly():

@@ -31,15 +31,18 @@ pytestmark = pytest.mark.long
 SEVEN = "data.labels=['anger', 'boredom', 'disgust', 'fear', 'happiness', 'neutral', 'sadness']"
 ON_EMODB = ["data.corpora=['emodb']", SEVEN, "data.merge={}", "model.heads={}"]
 # Recipe -> overrides: the recipes of corpora that may not be at hand learn EmoDB here, and those that take
-# long a few epochs: what is tested is the arithmetic. Recurrent ones learn to the end, since a network that
-# has learnt little answers from differences that no arithmetic keeps.
+# long a few epochs: what is tested is the arithmetic. What has learnt little answers from differences that no
+# arithmetic keeps: savee-spectrogram-cnn1d held back a label too many after 8 epochs, and emodb-strided and
+# emodb-conv-gru knew nothing yet. These and the recurrent ones learn to the end.
 BRIEF = ["fit.epochs=8"]
+WHOLE = ["augment={}", "fit.renderings=0", "fit.epochs=40"]  # without renderings, which are what takes long
 RECIPES = {
     "emodb-cnn": BRIEF,
     "emodb-gru": BRIEF,
     "emodb-causal-cnn": BRIEF,
-    "emodb-conv-gru": BRIEF,
-    "emodb-strided": BRIEF,
+    "emodb-conv-gru": WHOLE,
+    "multi-gru": [*ON_EMODB[:1], *WHOLE],
+    "emodb-strided": [],
     "multi-cnn": [*ON_EMODB[:3], *BRIEF],
     "emodb-rnn": [],
     "emodb-rnn gru 2": ["model.options={cell = 'gru', units = 64, layers = 2, dense = 256, dropout = 0.5}"],
@@ -52,14 +55,15 @@ RECIPES = {
         "optimizer.learning_rate=1e-3",
         "fit.epochs=12",
     ],
-    "savee-spectrogram-cnn1d": [*ON_EMODB[:2], *BRIEF],
+    "savee-spectrogram-cnn1d": ON_EMODB[:2],
     "savee-spectrogram-cnn2d": [*ON_EMODB[:2], *BRIEF],
     "savee-spectrogram-rnn": ON_EMODB[:2],
     "logmel-multitask": [*ON_EMODB[:3], "augment={}", *BRIEF],
     "mfcc-cnn-56k": [*ON_EMODB[:3], *BRIEF],
-    "baseline-segment-dnn": [*ON_EMODB[:2], *BRIEF],
+    "baseline-segment-dnn": ON_EMODB[:2],
 }
-SPEAKERS = {"03", "08"}
+# Of two speakers with 107 utterances a label of a small class was 1.4 points of UAR, more than the gate allows.
+SPEAKERS = {"03", "08", "11", "16"}
 
 
 @pytest.fixture(scope="module")

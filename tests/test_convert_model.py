@@ -103,6 +103,9 @@ def test_the_card_and_the_report_say_what_the_record_says(window, runs):
     assert report["on"] == "1 held-out speaker" and report["utterances"] == 12
     assert set(report["per_class"]) == set(model.labels)
     assert report["worst_logit_difference"] < 0.1 * report["logit_range"]
+    worst = [entry["worst_logit_difference"] for entry in report["per_class"].values()]
+    assert max(worst) == report["worst_logit_difference"] and len(set(worst)) == 3
+    assert "Not compared with tflite-runtime" in model.card
     assert "CC0-1.0" in model.card and "1 held-out speaker" in model.card
 
 
