@@ -62,7 +62,7 @@ RECIPES = {
     "mfcc-cnn-56k": [*ON_EMODB[:3], *BRIEF],
     "baseline-segment-dnn": ON_EMODB[:2],
 }
-# Of two speakers with 107 utterances a label of a small class was 1.4 points of UAR, more than the gate allows.
+# Of two speakers (107 utterances) a label of a small class was 1.4 points of UAR: more than the gate allows.
 SPEAKERS = {"03", "08", "11", "16"}
 
 
