@@ -40,6 +40,7 @@ class Engine:
         self._leaning = np.zeros(len(model.labels), np.float32)
         self._silence: NDArray[np.int8] | None = None  # a frame of it, where it differs from adapted sound
         self._padded = np.zeros(model.window_samples, np.float32)
+        self._whole = model.window_samples
         self._states = model.zero_states()
         self._waiting = np.zeros((0, model.n_features), np.float32)
         self._samples = 0
@@ -169,7 +170,7 @@ class Engine:
 
     def _window(self, samples: Float32) -> Float32:
         """A whole window of these samples, silence behind them."""
-        if len(samples) == len(self._padded):
+        if len(samples) == self._whole:
             return samples
         self._padded[: len(samples)] = samples
         self._padded[len(samples) :] = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -62,17 +62,21 @@ def enrol(
     frames = np.concatenate([frontend.process(sound) for sound in sounds])
     profile = Profile(model.frontend.as_dict(), frames.mean(axis=0, dtype=np.float64), speech_s, any_mood)
     engine.adapt(Adaptation(model, profile, learn=False).shift(), np.zeros(len(model.labels), np.float32))
-    logits = np.concatenate([_logits(engine, sound) for sound in sounds])
-    return replace(
-        profile, graph=model.record["graph"]["sha256"], logits=logits.mean(axis=0, dtype=np.float64)
-    )
+    answers = [answer for sound in sounds for answer in _answers(engine, sound)]
+    mean = np.average([logits for logits, _ in answers], axis=0, weights=[weight for _, weight in answers])
+    return replace(profile, graph=model.record["graph"]["sha256"], logits=mean)
 
 
-def _logits(engine: Engine, sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[windows or steps, classes]."""
+def _answers(engine: Engine, sound: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Logits [classes] of each window or step, and how many samples they are of: behind a short piece there
+    is silence, of which a model says little.
+    """
     model = engine.model
     if model.form == "step":
         engine.reset()
-        return np.concatenate([engine.push(sound), engine.finish()])
+        step = model.frames * model.frontend.hop_length
+        yield from ((logits, step) for logits in (*engine.push(sound), *engine.finish()))
+        return
     hop = max(1, round(model.hop_s * model.rate_hz))
-    return np.array([engine.window(piece) for _, piece in cut_windows([sound], model.window_samples, hop)])
+    for _, piece in cut_windows([sound], model.window_samples, hop):
+        yield engine.window(piece), len(piece)

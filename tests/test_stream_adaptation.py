@@ -106,23 +106,22 @@ def test_what_the_model_leans_to_is_taken_out_of_its_answers(sound: Sound) -> No
 @pytest.mark.parametrize("name", ["multi-cnn", "emodb-gru"])
 def test_a_profile_holds_the_mean_answer_of_its_own_model(name: str, sound: Sound) -> None:
     engine = Engine(Model.load(name))
-    profile = enrol(engine, [sound[: 5 * RATE_HZ], sound[5 * RATE_HZ : 9 * RATE_HZ]], 9.0, any_mood=True)
-    fresh = Classifier(name)
-    segments = [
-        segment
-        for part in (sound[: 5 * RATE_HZ], sound[5 * RATE_HZ : 9 * RATE_HZ])
-        for segment in logits_of(fresh.engine, part)
-    ]
+    sounds = (sound[: 5 * RATE_HZ], sound[5 * RATE_HZ : 9 * RATE_HZ], sound[: RATE_HZ // 2])
+    answers = [each for part in sounds for each in answers_of(Engine(Model.load(name)), part)]
+    mean = np.average([logits for logits, _ in answers], axis=0, weights=[n for _, n in answers])
+    profile = enrol(engine, sounds, 9.5, any_mood=True)
     assert profile.graph == engine.model.record["graph"]["sha256"]
-    assert profile.logits == pytest.approx(np.mean(segments, axis=0), abs=1e-5)
+    assert profile.logits == pytest.approx(mean, abs=1e-5)
 
 
-def logits_of(engine: Engine, sound: Sound) -> list[NDArray[np.float32]]:
+def answers_of(engine: Engine, sound: Sound) -> list[tuple[NDArray[np.float32], int]]:
+    """Logits of every window or step, and the samples that they are of."""
     if engine.model.form == "step":
-        return [*engine.push(sound), *engine.finish()]
+        return [(logits, 1) for logits in (*engine.push(sound), *engine.finish())]
     n = engine.model.window_samples
-    starts = {*range(0, len(sound) - n + 1, RATE_HZ), len(sound) - n}
-    return [engine.window(sound[start : start + n]) for start in sorted(starts)]
+    starts = sorted({*range(0, len(sound) - n + 1, RATE_HZ), max(0, len(sound) - n)})
+    pieces = [sound[start : start + n] for start in starts]
+    return [(engine.window(piece), len(piece)) for piece in pieces]
 
 
 def test_what_is_enrolled_is_speech_with_its_short_pauses() -> None:
