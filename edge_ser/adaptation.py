@@ -109,13 +109,17 @@ def _is_mean(value: object, n: int) -> bool:
 def _leaning(model: Model, profile: Profile) -> Float32:
     none = np.zeros(len(model.labels), np.float32)
     reference = _means(model.record["reference"].get("logits"), len(model.labels))
-    if profile.logits is None or not reference:
+    if profile.logits is None or "speech" not in reference:
         return none
     if profile.graph != model.record["graph"]["sha256"]:
         log.warning(
             "the profile was made with another model; enroll with %s to gain all it gives", model.name
         )
         return none
+    if len(profile.logits) != len(none):
+        raise ConfigError(
+            f"the profile has {len(profile.logits)} logits, {model.name} {len(none)} labels; enroll anew"
+        )
     distance = profile.logits - np.asarray(profile.of_this_mood(reference))
     share = profile.speech_s / (profile.speech_s + LEANING_PRIOR_S)
     return np.asarray(share * distance, np.float32)

@@ -148,7 +148,7 @@ class Talk:
     A window counts as speech when Silero is sure of a share of its chunks (SURE_SHARE): many that are likely
     tell a voice from a sneeze better than a few that are certain, and reverberation leaves no others.
     It hears them in their order and only until that is settled, and what it found serves every window that
-    holds it: a third of running speech is heard, and all of what is none.
+    holds it: less than half of running speech is heard, and all of what is none.
     """
 
     def __init__(self, voice: Voice, sure: float = SURE) -> None:

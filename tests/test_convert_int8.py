@@ -4,8 +4,6 @@ interpreters.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from convert_parts import causal_cnn, enliven, recurrent_step, sequences, window_cnn
@@ -19,12 +17,10 @@ configure()
 import keras  # noqa: E402
 
 from convert.compiler import Options, compile_model  # noqa: E402
-from convert.data import Inputs  # noqa: E402
 from convert.integers import Quant, centred, quant_of_range, quantise, quantise_weights  # noqa: E402
 from convert.interpret import run_elsewhere, run_graph  # noqa: E402
-from convert.parity import ON_ARM, compare_runtimes, failures  # noqa: E402
+from convert.parity import ON_ARM, failures  # noqa: E402
 from convert.recurrent import Precision  # noqa: E402
-from convert.runtimes import arm_python  # noqa: E402
 
 STEP_MODELS = {
     "gru": lambda: recurrent_step("gru", 1),
@@ -159,15 +155,6 @@ def test_tflite_runtime_agrees_within_one_step(step):
     ours = np.concatenate(run_graph(compiled.flatbuffer, codes)).astype(int)
     theirs = np.concatenate(run_elsewhere([python], compiled.flatbuffer, codes, "tflite-runtime"))
     assert np.abs(ours - theirs).max() <= 1
-
-
-def test_the_gate_hears_an_emulated_arm_where_there_is_one():
-    if arm_python() is None:
-        pytest.skip("no ARM root: make test-arm builds it")
-    compiled, x = compiled_step(causal_cnn()), list(sequences(4, 20, 10, seed=9))
-    inputs = Inputs(x, np.arange(4))
-    report = compare_runtimes(compiled, inputs, Path(tflite_python()), arm_python())
-    assert report[ON_ARM] == {"inputs": 4, "worst_lsb": 0, "equal_share": 1.0, "most_lsb": 0}
 
 
 def test_one_step_between_processors_is_one_too_many():

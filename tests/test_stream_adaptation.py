@@ -144,6 +144,16 @@ def test_a_leaning_counts_for_the_model_that_has_it(
     assert not Adaptation(model, enrolled(model, sound)).leaning().any()  # of a former edge_ser
 
 
+def test_a_leaning_of_another_length_or_without_a_reference_does_no_harm(sound: Sound) -> None:
+    model = Model.load()
+    own = replace(enrolled(model, sound), graph=model.record["graph"]["sha256"], any_mood=True)
+    with pytest.raises(ConfigError, match="has 9 logits, multi-cnn 4 labels; enroll anew"):
+        Adaptation(model, replace(own, logits=np.ones(9)))
+    for reference in (None, [], {"neutral": [1.0] * 4}, {"speech": [1.0]}):
+        model.record["reference"]["logits"] = reference
+        assert not Adaptation(model, replace(own, logits=np.ones(4))).leaning().any()
+
+
 def test_only_sound_is_corrected_not_the_silence_behind_it(model: Model) -> None:
     classifier = Classifier(model)
     piece = np.random.default_rng(1).normal(0, 0.05, RATE_HZ).astype(np.float32)
