@@ -25,6 +25,11 @@ class Quant:
     def dtype(self) -> str:
         return f"int{self.bits}"
 
+    @property
+    def zero_code(self) -> int:
+        """The integer that stands for the number zero."""
+        return self.zero_point + round(self.lift / self.scale)
+
 
 def quant_of_range(low: float, high: float, bits: int = 8) -> Quant:
     """The scale that covers [low, high] and holds zero exactly."""
@@ -37,9 +42,10 @@ def quant_of_range(low: float, high: float, bits: int = 8) -> Quant:
 
 def centred(q: Quant) -> Quant:
     """The int8 scale with zero point 0 that covers at least what ``q`` covers."""
-    if q.zero_point == 0:
-        return q
-    return Quant(float(np.float32(q.scale * max(128 + q.zero_point, 127 - q.zero_point) / 127)), 0, q.bits)
+    zero = q.zero_code
+    if zero == 0:
+        return Quant(q.scale, 0, q.bits)
+    return Quant(float(np.float32(q.scale * max(128 + zero, 127 - zero) / 127)), 0, q.bits)
 
 
 def fixed_quant(kind: str, bits: int) -> Quant | None:

@@ -187,7 +187,9 @@ class Lowering:
     def _widen(self, subgraph: int, op: Op, places: dict[Value, int]) -> None:
         """int8 to int16: a CAST of codes around zero, since tflite-runtime's QUANTIZE cannot widen."""
         value, wide = op.inputs[0], op.outputs[0]
-        source = self.requantised(subgraph, places, value, centred(self.quants[value]))
+        source = places[value]
+        if self.quants[value].zero_code:
+            source = self.requantised(subgraph, places, value, centred(self.quants[value]))
         places[wide] = self.tensor(subgraph, wide)
         self.writer.op(subgraph, "CAST", [source], [places[wide]], inDataType=INT8, outDataType=INT16)
 
