@@ -66,10 +66,12 @@ def quantise(array: npt.NDArray[Any], q: Quant) -> npt.NDArray[Any]:
 
 
 def quantise_weights(
-    weights: npt.NDArray[np.float32], axis: int
+    weights: npt.NDArray[np.float32], axis: int | None
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Symmetric int8 codes in [-127, 127] and a scale for each index of ``axis``."""
+    """Symmetric int8 codes in [-127, 127] and a scale for each index of ``axis``, or one scale if that is
+    None.
+    """
     others = tuple(n for n in range(weights.ndim) if n != axis)
-    scale = (np.maximum(np.abs(weights).max(axis=others), 1e-8) / 127).astype(np.float32)
+    scale = np.atleast_1d(np.maximum(np.abs(weights).max(axis=others), 1e-8) / 127).astype(np.float32)
     shaped = scale.reshape([-1 if n == axis else 1 for n in range(weights.ndim)])
     return np.clip(np.rint(weights / shaped), -127, 127).astype(np.int8), scale
