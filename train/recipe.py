@@ -100,7 +100,7 @@ class Fit:
 class Evaluation:
     """The protocol of ``python -m train cv``."""
 
-    split: Literal["loso", "group-kfold", "random-kfold"] = "loso"
+    split: Literal["loso", "group-kfold", "random-kfold", "leave-one-corpus-out"] = "loso"
     folds: int = 10
     seeds: list[int] = field(default_factory=lambda: [0])
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from train.arrays import Features
 
 STEP = 0.02  # warps are rounded to multiples of it, so that there are few matrices
+MAX_STEPS = 12
 SLANEY_HZ = 200.0 / 3.0  # Hz a mel below 1 kHz
 SLANEY_LOG = np.log(6.4) / 27.0  # ln Hz a mel above
 
@@ -24,17 +25,31 @@ SLANEY_LOG = np.log(6.4) / 27.0  # ln Hz a mel above
 class VocalTract:
     """Stretch the frequency axis by exp(x), x normal of ``sd``: harmonics and formants of another speaker.
 
-    After vocal tract length perturbation (Jaitly & Hinton, 2013). For orthonormal unliftered MFCC of
-    ``n_mels`` Slaney bands from 0 to ``high_hz`` (preset librosa), without deltas.
+    After vocal tract length perturbation (Jaitly & Hinton, 2013). With ``pitch_sd`` the cepstra from index
+    ``pitch_from`` on, where the harmonics are, move by a further normal amount: a throat of the same length
+    whose voice is higher or lower. For orthonormal unliftered MFCC of ``n_mels`` Slaney bands from 0 to
+    ``high_hz`` (preset librosa), without deltas.
     """
 
     domain: ClassVar[str] = "frames"
     sd: float = 0.04
+    pitch_sd: float = 0.0
+    pitch_from: int = 24
     n_mels: int = 128
     high_hz: float = 8000.0
 
     def apply(self, features: Features, rng: np.random.Generator) -> Features:
-        step = int(np.clip(round(rng.normal(0.0, self.sd) / STEP), -8, 8))
+        amount = rng.normal(0.0, self.sd)
+        if not self.pitch_sd:
+            return self._warped(features, amount)
+        other = amount + rng.normal(0.0, self.pitch_sd)
+        throat, pitch = features.copy(), features.copy()
+        throat[:, self.pitch_from :] = 0.0
+        pitch[:, : self.pitch_from] = 0.0
+        return self._warped(throat, amount) + self._warped(pitch, other)
+
+    def _warped(self, features: Features, amount: float) -> Features:
+        step = int(np.clip(round(amount / STEP), -MAX_STEPS, MAX_STEPS))
         return (
             features @ warp_matrix(step, features.shape[1], self.n_mels, self.high_hz) if step else features
         )
