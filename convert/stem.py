@@ -80,7 +80,7 @@ def _path(graph: Graph, conv: Op) -> Path | None:
     if before is not None and before.kind == "CONCATENATION" and not top:
         ring = next((state for state in graph.states if state.before is before.inputs[0]), None)
         x, top = before.inputs[1], before.inputs[0].shape[1]
-        if ring is None or ring.before.like is not x or uses(graph, before.outputs[0]) != 2:  # and its end
+        if ring is None or ring.before.like is not x or not _reads_alone(graph, conv, before.outputs[0]):
             return None
         before = x.produced_by
     grid = Grid(strides[0], max(1, IN_GRAIN // strides[0]))
@@ -90,6 +90,12 @@ def _path(graph: Graph, conv: Op) -> Path | None:
     if conv.outputs[0].shape[1:3] != (x.shape[1] // grid.frames, x.shape[2]):
         return None
     return Path(conv, x, grid, Filters(weights, top, left), ring, _pool_behind(graph, conv))
+
+
+def _reads_alone(graph: Graph, conv: Op, joined: Value) -> bool:
+    """Whether past and new frames, ``joined``, are read by ``conv``, padded or not, and by the next state."""
+    seen = conv.inputs[0]
+    return uses(graph, joined) == 2 and (seen is joined or uses(graph, seen) == 1)
 
 
 def _pool_behind(graph: Graph, conv: Op) -> Op | None:

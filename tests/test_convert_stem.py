@@ -24,6 +24,7 @@ from convert.observe import observe, run_float  # noqa: E402
 from convert.positions import Span  # noqa: E402
 from convert.stem import pack_stem  # noqa: E402
 from train.models import Shape, conv_gru, light_cnn  # noqa: E402
+from train.models.layers import FrameMask, MaskedMean  # noqa: E402
 
 FRAMES, FEATURES, CHUNK = 32, 16, 16
 
@@ -143,6 +144,39 @@ def test_what_cannot_be_packed_stays_as_it_is():
         before = copy.copy(graph.ops)
         pack_stem(graph)
         assert graph.ops == before
+
+
+@pytest.mark.parametrize("across", [0, 2])
+def test_past_frames_that_two_paths_share_stay_frames(across):
+    layers = keras.layers
+    inputs = keras.Input((None, FEATURES))
+    mask = FrameMask(CHUNK)(inputs)
+    plane = layers.Reshape((-1, FEATURES, 1))(inputs)
+    past = layers.ZeroPadding2D(((8, 0), (across, across)))(plane)
+    kernel = (12, 2 * across + 1)
+    paths = [layers.Conv2D(n, kernel, strides=(4, 1), activation="relu")(past) for n in (4, 6)]
+    x = layers.AveragePooling2D((4, FEATURES))(layers.Concatenate()(paths))
+    steps = layers.Dense(5)(layers.Reshape((-1, 10))(x))
+    model = enliven(keras.Model(inputs, MaskedMean(name="emotion")(steps, mask=mask)))
+    graph, x = packed(model, CHUNK, step=True), sequences(3, 4 * CHUNK, FEATURES)
+    assert "TRANSPOSE" not in kinds(graph)
+    means = run_float(graph, x).mean(axis=1)
+    np.testing.assert_allclose(means, model(x, training=False), atol=2e-6, rtol=1e-5)
+
+
+def test_a_path_into_the_past_may_be_wide():
+    layers = keras.layers
+    inputs = keras.Input((None, FEATURES))
+    mask = FrameMask(CHUNK)(inputs)
+    plane = layers.Reshape((-1, FEATURES, 1))(inputs)
+    past = layers.ZeroPadding2D(((7, 0), (2, 2)))(plane)
+    x = layers.Conv2D(6, (11, 5), strides=(4, 1), activation="relu")(past)
+    steps = layers.Dense(5)(layers.Reshape((-1, 6))(layers.AveragePooling2D((4, FEATURES))(x)))
+    model = enliven(keras.Model(inputs, MaskedMean(name="emotion")(steps, mask=mask)))
+    graph, x = packed(model, CHUNK, step=True), sequences(3, 4 * CHUNK, FEATURES)
+    assert "TRANSPOSE" in kinds(graph) and "PAD" in kinds(graph)
+    means = run_float(graph, x).mean(axis=1)
+    np.testing.assert_allclose(means, model(x, training=False), atol=2e-6, rtol=1e-5)
 
 
 def test_paths_that_step_unlike_are_packed_each_by_its_own_step():
