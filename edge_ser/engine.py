@@ -44,7 +44,6 @@ class Engine:
         self._states = model.zero_states()
         self._waiting = np.zeros((0, model.n_features), np.float32)
         self._samples = 0
-        self._chunks_made = 0
 
     def adapt(self, shift: Float32, leaning: Float32 | None = None) -> None:
         """Subtract ``shift`` [features] from every frame of sound from now on, and ``leaning`` [classes] from
@@ -86,14 +85,16 @@ class Engine:
         self._frontend.reset()
         self._states = self.model.zero_states()
         self._waiting = self._waiting[:0]
-        self._samples = self._chunks_made = 0
+        self._samples = 0
 
     def push(self, samples: Float32) -> Float32:
         """Step form: logits [k, classes] of the k chunks that these samples complete, often none."""
         return self._run(self._chunks(samples))
 
     def finish(self) -> Float32:
-        """Step form: logits [k, classes] of what is still open, completed by silence; at least one in all."""
+        """Step form: logits [k, classes] of the chunks that the end makes whole; at least one in all, which
+        silence completes if it must.
+        """
         logits = self._run(self._last_chunks())
         self.reset()
         return logits
@@ -148,22 +149,24 @@ class Engine:
         return self._quantised_chunks()
 
     def _last_chunks(self) -> NDArray[np.int8]:
-        """As if silence had followed: the chunks that hold a frame of what was pushed."""
-        options = self.model.frontend
-        frames = max(1, self._frontend.n_frames(self._samples))
-        chunks = -(-frames // self.model.frames)
-        missing = chunks * self.model.frames - frames
-        self._frontend.push(np.zeros(missing * options.hop_length + options.window_length, np.float32))
+        """The chunks that the end of the recording makes whole.
+
+        An incomplete one is left out, as in training, unless there is no other: then silence follows it.
+        """
+        short = self._frontend.n_frames(self._samples) < self.model.frames
+        if short:
+            options = self.model.frontend
+            missing = self.model.frames * options.hop_length + options.window_length
+            self._frontend.push(np.zeros(missing, np.float32))
         self._frontend.finish()
-        open_chunks = chunks - self._chunks_made
-        return self._quantised_chunks()[:open_chunks]
+        chunks = self._quantised_chunks()
+        return chunks[:1] if short else chunks
 
     def _quantised_chunks(self) -> NDArray[np.int8]:
         features = np.concatenate([self._waiting, self._frontend.pull()])
         n, model = self.model.frames, self.model
         whole = len(features) - len(features) % n
         self._waiting = features[whole:]
-        self._chunks_made += whole // n
         codes = np.rint(features[:whole] * model.input_scale + self._offset)
         chunks: NDArray[np.int8] = np.clip(codes, -128, 127).astype(np.int8)
         return chunks.reshape(-1, n, model.n_features)
