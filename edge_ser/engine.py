@@ -1,10 +1,12 @@
 """One model on one interpreter: samples in, logits out. Knows both forms of model; nothing about files.
 
-Window form: a whole window in one run. Step form: chunks of ``model.frames`` frames, a state handed from run
-to run.
+Window form: a whole window in one run, and in one more for each warp of its frequency axis (edge_ser.warp).
+Step form: chunks of ``model.frames`` frames, a state handed from run to run.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,9 @@ from edge_ser._native import Int8Writer, LookUp
 from edge_ser.frontend import Frontend
 from edge_ser.model import Model
 from edge_ser.runtime import Runtime
+
+if TYPE_CHECKING:
+    from edge_ser.warp import WarpedWriter
 
 Float32 = NDArray[np.float32]
 
@@ -39,6 +44,13 @@ class Engine:
         self._write = Int8Writer(self._frontend, model.input_scale, self._offset, self._input)
         self._leaning = np.zeros(len(model.labels), np.float32)
         self._silence: NDArray[np.int8] | None = None  # a frame of it, where it differs from adapted sound
+        self._warped: WarpedWriter | None = None
+        self.runs = 1 + len(model.warps)  # of the graph, for a window
+        if model.warps:
+            from edge_ser.warp import WarpedWriter
+
+            self._warped = WarpedWriter(model)
+            self._silence = self._silent_frame()
         self._padded = np.zeros(model.window_samples, np.float32)
         self._whole = model.window_samples
         self._states = model.zero_states()
@@ -56,20 +68,47 @@ class Engine:
             self._leaning = leaning
         self._offset = (model.input_offset - shift * model.input_scale).astype(np.float32)
         self._write = Int8Writer(self._frontend, model.input_scale, self._offset, self._input)
+        if self._warped is not None:
+            self._warped.shift(shift)
         if self._silence is None:
-            silence = Frontend(model.frontend).process(np.zeros(model.window_samples, np.float32))[0]
-            codes = np.rint(silence * model.input_scale + model.input_offset)
-            self._silence = np.clip(codes, -128, 127).astype(np.int8)
+            self._silence = self._silent_frame()
+
+    def _silent_frame(self) -> NDArray[np.int8]:
+        model = self.model
+        silence = Frontend(model.frontend).process(np.zeros(model.window_samples, np.float32))[0]
+        codes = np.rint(silence * model.input_scale + model.input_offset)
+        frame: NDArray[np.int8] = np.clip(codes, -128, 127).astype(np.int8)
+        return frame
 
     def window(self, samples: Float32) -> Float32:
         """Logits [classes] of at most ``model.window_samples`` samples at the model's rate; silence follows
-        them.
+        them. With warps: the mean over the window's runs.
         """
+        if self._warped is not None:
+            return self._mean_of_runs(self._warped, samples)
         self._write(self._window(samples))
         if self._silence is not None:
             self._input[self._first_silent(len(samples)) :] = self._silence
         self.runtime.invoke()
         return self._logits()
+
+    def _mean_of_runs(self, warped: WarpedWriter, samples: Float32) -> Float32:
+        features = self._frontend.process(self._window(samples))
+        silent = self._first_silent(len(samples))
+        total = np.zeros(len(self.model.labels), np.float32)
+        for run in range(self.runs):
+            warped(run, features, self._input)
+            if self._silence is not None:
+                self._input[silent:] = self._silence
+            self.runtime.invoke()
+            total += self._logits()
+        total /= np.float32(self.runs)
+        return total
+
+    def invoke_runs(self) -> None:
+        """Only what the graph does for a window, or for a chunk: for the measurement of its time."""
+        for _ in range(self.runs):
+            self.runtime.invoke()
 
     def _first_silent(self, n_samples: int) -> int:
         """The first frame of a window that sees none of its ``n_samples``."""
@@ -101,7 +140,7 @@ class Engine:
 
     def features(self, samples: Float32) -> NDArray[np.int8]:
         """What the graph is given for a whole recording: int8 [runs, frames, features], one run in the window
-        form.
+        form (the one that is not warped).
         """
         model = self.model
         if model.form == "window":
