@@ -47,8 +47,8 @@ def measure(cpus: list[str]) -> Counts:
 
 
 def graphs() -> dict[str, str]:
-    """The digests of the graphs of the models that ship, which the wheel brings to where they are counted, and
-    in how many runs they hear a window where these are several.
+    """The digests of the graphs of the models that ship, which the wheel brings to where they are counted,
+    and in how many runs they hear a window where these are several.
     """
     found = {}
     for path in sorted(MODELS.glob("*.tflite")):

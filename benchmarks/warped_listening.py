@@ -1,4 +1,4 @@
-"""What it would be worth to a trained recipe to hear every window through other throats too (``input.warps``).
+"""What it would be worth to a trained recipe to hear every window through other throats (``input.warps``).
 
 ``python benchmarks/warped_listening.py runs/cv-NAME`` asks every fold's model about the speakers it left out,
 without warps and with them, as ``python -m train`` predicts. Nothing is trained or chosen. Prints UAR and WA,
