@@ -2,7 +2,8 @@
 
     python -m benchmarks.int8_recipes RUN…
 
-RUN is a folder of ``python -m train fit … --hold-out SPEAKER``, or a fold of a cross-validation.
+RUN is a folder of ``python -m train fit … --hold-out SPEAKER``, or a fold of a cross-validation. "Of
+mixtures" is the agreement by which the converter chose how to hold the model, on training data alone.
 tests/test_convert_long.py prints the same line of the runs that it trains.
 """
 
@@ -23,12 +24,14 @@ from train.corpora import corpora_root  # noqa: E402
 
 HEADER = (
     "recipe", "form", "int8 weights, bytes", "graph", "at most", "held-out utterances", "labels agree",
-    "UAR, float → int8, %", "logit difference, rms", "worst", "of", "tflite-runtime, codes apart", "held in",
+    "of mixtures", "UAR, float → int8, %", "logit difference, rms", "worst", "of",
+    "tflite-runtime, codes apart", "held in",
 )  # fmt: skip
 
 
 def row(name: str, conversion: Conversion) -> tuple[str, ...]:
     compiled, parity = conversion.compiled, conversion.parity
+    tuning = parity["fine_tuning"]
     apart = parity["runtimes"].get("tflite-runtime", {}).get("worst_lsb", "not measured")
     cells = (
         f"`{name}`",
@@ -38,12 +41,13 @@ def row(name: str, conversion: Conversion) -> tuple[str, ...]:
         int(1.3 * compiled.weight_bytes + 8192),
         parity["utterances"],
         percent(parity["label_agreement"]),
+        percent(tuning["tried"][tuning["way"]]["label_agreement"]),
         " → ".join(f"{100 * parity['uar'][of]:.1f}" for of in ("float", "int8")),
         f"{parity['rms_logit_difference']:.3f}",
         f"{parity['worst_logit_difference']:.2f}",
         f"{parity['logit_range']:.1f}",
         apart,
-        parity["fine_tuning"]["way"],
+        tuning["way"],
     )
     return tuple(map(str, cells))
 

@@ -1,12 +1,12 @@
 """Decides how a model is held in integers, by speakers of the training data alone.
 
-What int8 costs is measured on training utterances that neither calibrate nor fine-tune. Where that is more
-than half a point of UAR, or more than a few labels, other ways are tried, the one that costs the device
-nothing first: weights fine-tuned to int8, then, in recurrent models, a state of 16 bits, then both (over a
-window, where fine-tuning takes long, the state comes first). The first that is good enough, and nearer to
-float than int8 alone, is kept; if none is, the one whose logits are nearest to float's: a label or two of
-these utterances, all of which were trained on, are chance. The held-out speakers, by whom the gate and every
-figure are measured, have no say.
+What int8 costs is measured on mixtures (convert/mixtures.py) of training utterances that neither calibrate
+nor fine-tune. Where that is more than half a point of UAR, or more than a few labels, other ways are tried,
+the one that costs the device nothing first: weights fine-tuned to int8, then, in recurrent models, a state of
+16 bits, then both (over a window, where fine-tuning takes long, the state comes first). The first that is
+good enough, and nearer to float than int8 alone, is kept; if none is, the one whose logits are nearest to
+float's: a label or two are chance. The held-out speakers, by whom the gate and every figure are measured,
+have no say.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from convert.calibration import choose
 from convert.compiler import Compiled, Options, compile_model
 from convert.data import Source
 from convert.ir import Float
+from convert.mixtures import mixtures
 from convert.parity import MIN_AGREEMENT, compare, measure_logits
 from convert.run import Run
 from train.dataset import true_labels
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from convert.pipeline import Settings
 
 MAX_LOSS_POINTS = 0.5
-# What was trained on is surer than strangers are: half as many labels may change as the gate lets pass.
+# What is as undecided as strangers are keeps as many labels as they will; half as many may change as the gate
+# lets pass, since theirs are few and so a matter of luck.
 LEAST_AGREEMENT = (1 + MIN_AGREEMENT) / 2
 MEASURED = ("uar_loss_points", "label_agreement", "rms_logit_difference")
 EPOCHS = 3
@@ -75,14 +77,15 @@ def compile_adapted(
     if not apart:
         plain = compile_model(model, calibration, options)
         return Adapted(plain, options, {"epochs": 0, "why": "no training utterance is left to measure on"})
-    inputs = source.inputs(apart)
+    inputs, nearer = mixtures(source.inputs(apart), apart)
+    true = true_labels(run.labels, nearer)
     tried: dict[str, dict[str, float]] = {}
     made: dict[str, Adapted] = {}
     for way, each in ways(options, model).items():
         training = _training(run, source, chosen) if each.fine_tune else None
         compiled = compile_model(model, calibration, each, training)
         logits = measure_logits(model, compiled, inputs, run.step)
-        report = compare(logits, inputs.owners, true_labels(run.labels, apart), run.labels, "")
+        report = compare(logits, inputs.owners, true, run.labels, "")
         tried[way] = {key: report[key] for key in MEASURED}
         made[way] = Adapted(compiled, each, {})
         if good_enough(tried[way]) and _distance(tried[way]) <= _distance(tried["int8"]):
@@ -93,8 +96,8 @@ def compile_adapted(
     if way == "int8":
         why = "int8 costs too little" if len(tried) == 1 else "it did not help"
     kept = made[way]
-    report = {"epochs": kept.options.fine_tune, "utterances": len(apart), "way": way, "why": why}
-    return Adapted(kept.compiled, kept.options, {**report, "tried": tried})
+    report = {"epochs": kept.options.fine_tune, "way": way, "why": why, "tried": tried}
+    return Adapted(kept.compiled, kept.options, {**report, "utterances": len(apart), "mixtures": len(nearer)})
 
 
 def ways(options: Options, model: Any) -> dict[str, Options]:

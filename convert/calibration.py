@@ -66,6 +66,13 @@ def best_range(values: Float, width: int = 1) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
+def whole_range(values: Float) -> tuple[float, float]:
+    """The (low, high), zero inside, that covers half as much again as was seen: of 65536 steps enough are
+    left, while a cell that sums up and is clipped forgets what it counted.
+    """
+    return 1.5 * min(float(values.min()), 0.0), 1.5 * max(float(values.max()), 1e-3)
+
+
 def _error(values: np.ndarray[tuple[int], np.dtype[np.float64]], low: float, high: float) -> float:
     step = (high - low) / 255
     rounded = np.rint((np.clip(values, low, high) - low) / step) * step + low

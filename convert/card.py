@@ -195,7 +195,8 @@ def tuning_text(tuning: Mapping[str, Any]) -> str:
     text = f"{done}: {tuning['why']}"
     if "tried" in tuning:
         each = "; ".join(f"{way}: {_cost(cost)}" for way, cost in tuning["tried"].items())
-        text += f", measured on {tuning['utterances']} training utterances kept apart ({each})"
+        mixed = f"{tuning['mixtures']} mixtures of " if "mixtures" in tuning else ""
+        text += f", measured on {mixed}{tuning['utterances']} training utterances kept apart ({each})"
     return text + "."
 
 

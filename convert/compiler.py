@@ -33,8 +33,11 @@ OUTPUT_HEADROOM = 1.5
 # (rms) that other inputs will hardly show more.
 NOISE_STEPS, NOISE_STEPS_OF_STATES = 2.0, 3.0
 APART_RMS, COARSER, COARSER_TIMES = 0.4, 1.25, 8
-NOISE_SEQUENCES, APART_SEQUENCES = 24, 256
+NOISE_SEQUENCES, FEW_SEQUENCES = 24, 256
 SD_OF_MEDIAN = 1.4826  # a normal variable's standard deviation, by the median of its size
+# Behind the last layer: a mean over frames, labels without the class "silence", the end of 16 bits, two
+# layers' sum.
+_KEEPS_CLASSES = {"MEAN", "RESHAPE", "SLICE", "QUANTIZE", "ADD"}
 LOOPS_FROM = 5  # frames from which a loop in the graph is smaller than copies of the cell
 
 
@@ -106,6 +109,8 @@ def compile_graph(
     observe(graph, np.clip(calibration, low, high).astype(np.float32))
     graph.inputs[0].low, graph.inputs[0].high = low, high
     _widen_output(graph, OUTPUT_HEADROOM)
+    few = calibration[:: len(calibration) // FEW_SEQUENCES + 1]
+    exact = run_float(graph, few)
     if options.int16_activations:
         widen(graph)
     if options.fine_tune and training is not None:
@@ -115,23 +120,27 @@ def compile_graph(
     weight_bytes = _weight_bytes(graph)
     if not options.int16_activations:  # whose kernels do one multiply-add after the other
         pack_stem(graph)
-    return replace(_settled(graph, options, calibration), weight_bytes=weight_bytes)
+    return replace(_settled(graph, options, few, exact), weight_bytes=weight_bytes)
 
 
-def _settled(graph: Graph, options: Options, calibration: Float) -> Compiled:
-    """The graph lowered, with an output step on which interpreters agree."""
+def _settled(graph: Graph, options: Options, few: Float, exact: Float) -> Compiled:
+    """The graph lowered, with an output step on which interpreters agree and logits centred on ``exact``,
+    float's of the sequences ``few``.
+    """
     compiled = _lower(graph, options)
     carries = options.step or any(op.kind == "SCAN" for op in graph.ops)
     narrow = options.precision.state_bits == 8 and not options.int16_activations
     if narrow or options.step:
         steps = NOISE_STEPS_OF_STATES if carries and narrow else NOISE_STEPS
-        few = calibration[:: len(calibration) // NOISE_SEQUENCES + 1]
-        factor = steps * _noise(graph, compiled, few) / compiled.output.scale
+        fewer = few[:: len(few) // NOISE_SEQUENCES + 1]
+        factor = steps * _noise(graph, compiled, fewer) / compiled.output.scale
         if factor > 1:
             _widen_output(graph, factor)
             compiled = _lower(graph, options)
+    if _centre(graph, compiled, few, exact):
+        compiled = _lower(graph, options)
     for _ in range(COARSER_TIMES):
-        if _agree(compiled, calibration[:: len(calibration) // APART_SEQUENCES + 1]):
+        if _agree(compiled, few):
             break
         _widen_output(graph, COARSER)
         compiled = _lower(graph, options)
@@ -170,6 +179,25 @@ def _noise(graph: Graph, compiled: Compiled, sequences: Float) -> float:
     ints = np.stack([compiled.logits(rows) for rows in codes])
     apart = np.abs(ints - run_float(graph, sequences))
     return float(min(np.sqrt(np.mean(apart**2)), 2 * SD_OF_MEDIAN * np.median(apart)))
+
+
+def _centre(graph: Graph, compiled: Compiled, sequences: Float, exact: Float) -> bool:
+    """Takes what int8 adds to each class's logit, in half of the sequences more and in half less, off the
+    last bias (Nagel et al., Data-Free Quantization, ICCV 2019, section 4.2, of the output alone). False where
+    the logits do not end in a layer with a bias.
+    """
+    layer = graph.outputs[0].produced_by
+    while layer is not None and layer.kind in _KEEPS_CLASSES:
+        layer = layer.inputs[0].produced_by
+    if layer is None or layer.kind != "FULLY_CONNECTED" or layer.options.get("activation"):
+        return False
+    codes = run_graph(compiled.flatbuffer, [compiled.quantise(sequence) for sequence in sequences])
+    apart = np.stack([compiled.logits(rows) for rows in codes]) - exact
+    bias = layer.inputs[2]
+    assert bias.data is not None
+    bias.data = bias.data.copy()
+    bias.data[: compiled.classes] -= np.median(apart.mean(axis=1), axis=0)
+    return True
 
 
 def _agree(compiled: Compiled, sequences: Float) -> bool:

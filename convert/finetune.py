@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from convert.integers import Quant
-from convert.ir import Array, Float, Graph, Op, Value
+from convert.ir import Array, Float, Graph, Op, Value, scale_axis
 from convert.lift import WEIGHTED
 from convert.lower import quants
 from convert.observe import run_float
@@ -58,11 +58,11 @@ class RoundedGraph(keras.layers.Layer):  # type: ignore[misc]
         self.graph = graph
         self.quants = quants(graph)
         self.kept = {value for op in graph.all_ops() if op.kind in _KEEPS_CODES for value in op.outputs}
-        self.axes: dict[Value, int] = {}
+        self.axes: dict[Value, int | None] = {}
         self.tuned: dict[Value, Any] = {}
         for op in graph.all_ops():
             if op.kind in WEIGHTED and not _is_mean_filter(op):
-                self.axes[op.inputs[1]] = 3 if op.kind == "DEPTHWISE_CONV_2D" else 0
+                self.axes[op.inputs[1]] = scale_axis(op)
                 for value in op.inputs[1:]:
                     if value not in self.tuned:
                         self.tuned[value] = self.add_weight(shape=value.shape, initializer="zeros")
@@ -108,8 +108,8 @@ def rounded(array: Array, q: Quant) -> Array:
     return sign * (inside + ops.stop_gradient(ops.round(inside / q.scale) * q.scale - inside) - q.lift)
 
 
-def rounded_weights(weights: Array, axis: int) -> Array:
-    """Symmetric int8 with a scale for each channel, as convert.integers.quantise_weights."""
+def rounded_weights(weights: Array, axis: int | None) -> Array:
+    """Symmetric int8 with a scale for each index of ``axis``, as convert.integers.quantise_weights."""
     others = [n for n in range(len(weights.shape)) if n != axis]
     peak = ops.maximum(ops.max(ops.abs(weights), axis=others, keepdims=True), 1e-8)
     scale = ops.stop_gradient(peak / 127.0)

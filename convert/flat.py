@@ -1,7 +1,8 @@
 """Writes TFLite flatbuffers: sub-graphs of tensors and built-in operations, as small as the format allows.
 
-Equal constants are stored once, equal shapes, scales and options too (a flatbuffer may point twice at one
-vector or table), inner tensors have no names. Constants are aligned to 16 bytes, as the schema's
+Equal constants are stored once, and so is every other equal vector or table (a flatbuffer may point twice at
+one): shapes, scales, options, tensors, whole operations where the bodies of loops are alike. Inner tensors
+have no names. Constants are aligned to 16 bytes, as the schema's
 ``force_align`` asks.
 """
 
@@ -53,8 +54,7 @@ class Writer:
         self.subgraphs: list[Subgraph] = []
         self._buffers: dict[bytes, int] = {b"": 0}  # buffer 0 is the empty one, by convention
         self._codes: dict[str, int] = {}
-        self._quantisations: dict[tuple[bytes, bytes, int], _Once] = {}
-        self._options: dict[str, _Once] = {}
+        self._tables: dict[tuple[Any, ...], _Once] = {}
 
     @property
     def kinds(self) -> list[str]:
@@ -89,7 +89,8 @@ class Writer:
             tensor.quantization = self._quantisation(
                 np.atleast_1d(np.asarray(scale, np.float32)), zero_point, axis
             )
-        self.subgraphs[subgraph].tensors.append(tensor)
+        once = self._once(tensor, shape, dtype, name, tensor.buffer, id(tensor.quantization))
+        self.subgraphs[subgraph].tensors.append(once)
         return len(self.subgraphs[subgraph].tensors) - 1
 
     def op(self, subgraph: int, kind: str, inputs: list[int], outputs: list[int], **options: Any) -> None:
@@ -106,9 +107,9 @@ class Writer:
                 if not hasattr(filled, key):
                     raise KeyError(f"{table} has no field {key!r}")
                 setattr(filled, key, value)
-            content = f"{table} {sorted(vars(filled).items())}"
-            operator.builtinOptions = self._options.setdefault(content, _Once(filled))
-        self.subgraphs[subgraph].operators.append(operator)
+            operator.builtinOptions = self._once(filled, f"{table} {sorted(vars(filled).items())}")
+        once = self._once(operator, kind, *inputs, "to", *outputs, id(operator.builtinOptions))
+        self.subgraphs[subgraph].operators.append(once)
 
     def pack(self, description: str) -> bytes:
         model = schema.ModelT()
@@ -132,12 +133,13 @@ class Writer:
 
     def _quantisation(self, scale: npt.NDArray[np.float32], zero_point: int, axis: int) -> _Once:
         zero = np.full(len(scale), zero_point, np.int64)
-        key = (scale.tobytes(), zero.tobytes(), axis)
-        if key not in self._quantisations:
-            table = schema.QuantizationParametersT()
-            table.scale, table.zeroPoint, table.quantizedDimension = scale, zero, axis
-            self._quantisations[key] = _Once(table)
-        return self._quantisations[key]
+        table = schema.QuantizationParametersT()
+        table.scale, table.zeroPoint, table.quantizedDimension = scale, zero, axis
+        return self._once(table, scale.tobytes(), zero_point, axis)
+
+    def _once(self, table: Any, *content: Any) -> _Once:
+        """``table``, or the one of its kind that was written with the same ``content``."""
+        return self._tables.setdefault((type(table), *content), _Once(table))
 
 
 class _Once:

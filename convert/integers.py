@@ -25,6 +25,11 @@ class Quant:
     def dtype(self) -> str:
         return f"int{self.bits}"
 
+    @property
+    def zero_code(self) -> int:
+        """The integer that stands for the number zero."""
+        return self.zero_point + round(self.lift / self.scale)
+
 
 def quant_of_range(low: float, high: float, bits: int = 8) -> Quant:
     """The scale that covers [low, high] and holds zero exactly."""
@@ -37,9 +42,10 @@ def quant_of_range(low: float, high: float, bits: int = 8) -> Quant:
 
 def centred(q: Quant) -> Quant:
     """The int8 scale with zero point 0 that covers at least what ``q`` covers."""
-    if q.zero_point == 0:
-        return q
-    return Quant(float(np.float32(q.scale * max(128 + q.zero_point, 127 - q.zero_point) / 127)), 0, q.bits)
+    zero = q.zero_code
+    if zero == 0:
+        return Quant(q.scale, 0, q.bits)
+    return Quant(float(np.float32(q.scale * max(128 + zero, 127 - zero) / 127)), 0, q.bits)
 
 
 def fixed_quant(kind: str, bits: int) -> Quant | None:
@@ -60,10 +66,12 @@ def quantise(array: npt.NDArray[Any], q: Quant) -> npt.NDArray[Any]:
 
 
 def quantise_weights(
-    weights: npt.NDArray[np.float32], axis: int
+    weights: npt.NDArray[np.float32], axis: int | None
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Symmetric int8 codes in [-127, 127] and a scale for each index of ``axis``."""
+    """Symmetric int8 codes in [-127, 127] and a scale for each index of ``axis``, or one scale if that is
+    None.
+    """
     others = tuple(n for n in range(weights.ndim) if n != axis)
-    scale = (np.maximum(np.abs(weights).max(axis=others), 1e-8) / 127).astype(np.float32)
+    scale = np.atleast_1d(np.maximum(np.abs(weights).max(axis=others), 1e-8) / 127).astype(np.float32)
     shaped = scale.reshape([-1 if n == axis else 1 for n in range(weights.ndim)])
     return np.clip(np.rint(weights / shaped), -127, 127).astype(np.int8), scale

@@ -126,6 +126,13 @@ class Run:
 Hook = Callable[[Value, Array], Array]
 
 
+def scale_axis(op: Op) -> int | None:
+    """The axis of a layer's weights along which each index has a scale; None where one serves all."""
+    if op.options.get("one_scale"):
+        return None
+    return 3 if op.kind == "DEPTHWISE_CONV_2D" else 0
+
+
 def constant(data: npt.ArrayLike, name: str = "") -> Value:
     array = np.asarray(data, np.float32)
     return Value(array.shape, name, array)

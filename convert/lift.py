@@ -5,14 +5,15 @@ rounds them away from zero, NEON towards plus infinity, which is the same for wh
 whose outputs may be negative stores its output plus a constant (in the bias, so for nothing), with zero point
 -128. Who reads it takes the constant off again: the next layer in its own bias; the softmax after the graph
 need not; a sum of two layers, as in a recurrent cell, is written as (a + c) - (c - b), the weights of b
-negated. Where no reader can, an ADD behind the layer does (convert/lower.py).
+negated; codes that become 16 bits wide are lifted by half of all, so that as integers around zero they are
+right as they are. Where no reader can, an ADD behind the layer does (convert/lower.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convert.integers import Quant, quant_of_range
+from convert.integers import Quant, centred, quant_of_range
 from convert.ir import Graph, Op, Value
 
 WEIGHTED = {"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"}
@@ -24,15 +25,17 @@ Readers = dict[Value, list[Op]]
 
 @dataclass(frozen=True)
 class Lift:
-    """``by`` is the constant, None: what the value's own range needs."""
+    """``by`` is the constant, None: what the value's own range needs, or, if ``centred``, one around zero."""
 
     by: float | None = None
     negative: bool = False
+    centred: bool = False
 
     def quant(self, value: Value) -> Quant:
         """How ``value``, whose range is known, is held."""
         if self.by is None:
-            return lifted(quant_of_range(value.low, value.high))
+            q = quant_of_range(value.low, value.high)
+            return lifted(centred(q) if self.centred else q)
         top = self.by - value.low if self.negative else self.by + value.high
         return Quant(quant_of_range(0.0, top).scale, -128, 8, self.by, self.negative)
 
@@ -56,6 +59,8 @@ def find_lifts(graph: Graph) -> dict[Value, Lift]:
     for op in graph.all_ops():
         if op.kind == "ADD":
             lifts |= _of_sum(op, outside, readers)
+        elif op.kind == "QUANTIZE" and op.inputs[0].bits < op.outputs[0].bits:
+            lifts |= _of_widened(op.inputs[0], outside, readers)
     for op in graph.all_ops():
         value = op.outputs[0]
         if signed(op) and value not in lifts and _absorbed(value, readers):
@@ -87,6 +92,14 @@ def _of_sum(add: Op, outside: dict[Value, Value], readers: Readers) -> dict[Valu
         return {}
     by = max(-a.low, b.high)
     return {a: Lift(by), b: Lift(by, negative=True)}
+
+
+def _of_widened(narrow: Value, outside: dict[Value, Value], readers: Readers) -> dict[Value, Lift]:
+    """The lift of a layer whose output becomes 16 bits wide and is read nowhere else."""
+    value = outside.get(narrow, narrow)
+    once = len(readers[narrow]) == len(readers[value]) == 1
+    linear = value.produced_by is not None and _linear(value.produced_by)
+    return {value: Lift(centred=True)} if once and linear else {}
 
 
 def _linear(op: Op) -> bool:

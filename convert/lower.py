@@ -15,7 +15,7 @@ import numpy as np
 
 from convert.flat import INT8, INT16, Writer
 from convert.integers import Quant, centred, fixed_quant, quant_of_range, quantise, quantise_weights
-from convert.ir import MOVES, Graph, Op, Value
+from convert.ir import MOVES, Graph, Op, Value, scale_axis
 from convert.lift import WEIGHTED, Lift, find_lifts, lifted, signed
 from edge_ser.errors import ModelError
 
@@ -187,7 +187,9 @@ class Lowering:
     def _widen(self, subgraph: int, op: Op, places: dict[Value, int]) -> None:
         """int8 to int16: a CAST of codes around zero, since tflite-runtime's QUANTIZE cannot widen."""
         value, wide = op.inputs[0], op.outputs[0]
-        source = self.requantised(subgraph, places, value, centred(self.quants[value]))
+        source = places[value]
+        if self.quants[value].zero_code:
+            source = self.requantised(subgraph, places, value, centred(self.quants[value]))
         places[wide] = self.tensor(subgraph, wide)
         self.writer.op(subgraph, "CAST", [source], [places[wide]], inDataType=INT8, outDataType=INT16)
 
@@ -237,12 +239,13 @@ class Lowering:
         """Weights and bias of a layer whose output is ``held`` so."""
         x, weights, bias = op.inputs
         assert weights.data is not None and bias.data is not None
-        axis = 3 if op.kind == "DEPTHWISE_CONV_2D" else 0
+        axis = scale_axis(op)
+        along = axis or 0
         sign = -1 if held.negative else 1
         codes, scale = quantise_weights(sign * weights.data, axis)
         key = (subgraph, weights, sign)
         if key not in self._constants:
-            self._constants[key] = self.writer.tensor(subgraph, weights.shape, "int8", scale, 0, codes, axis)
+            self._constants[key] = self.writer.tensor(subgraph, weights.shape, "int8", scale, 0, codes, along)
         q = self.quants[x]
         terms = sign * bias.data.astype(np.float64) + held.lift
         if op.kind == "FULLY_CONNECTED" and not terms.any() and not q.lift:
@@ -250,7 +253,7 @@ class Lowering:
         bias_key = (subgraph, bias, q, held)
         if bias_key not in self._constants:
             bias_scale = (np.float64(q.scale) * scale).astype(np.float32)
-            others = tuple(n for n in range(codes.ndim) if n != axis)
+            others = tuple(n for n in range(codes.ndim) if n != along)
             above = codes.sum(axis=others, dtype=np.int64) * (q.lift / q.scale)
             limit = 2**31 - 1
             whole = np.clip(np.rint(terms / bias_scale.astype(np.float64) - above), -limit, limit)

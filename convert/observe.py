@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.calibration import MAX_VALUES, best_range, thinned
+from convert.calibration import MAX_VALUES, best_range, thinned, whole_range
 from convert.ir import MOVES, Float, Graph, Value
 
 _GIVEN = {
@@ -44,7 +44,9 @@ def observe(graph: Graph, features: Float) -> None:
     for start in range(0, features.shape[1] - chunk + 1, chunk):
         states = graph.run([features[:, start : start + chunk]], states, see).states
     for value, parts in seen.items():
-        value.low, value.high = best_range(np.concatenate(parts), _width(value))
+        everything = np.concatenate(parts)
+        narrow = value.bits == 8
+        value.low, value.high = best_range(everything, _width(value)) if narrow else whole_range(everything)
     _fit_what_pools_keep(graph)
     _clip_saturated(graph)
     _tie_states(graph)
@@ -112,7 +114,7 @@ def _clip_cell(cell: list[Value], body: Graph) -> None:
     are worth more than how far beyond it was (docs/converter.md).
     """
     limit = _SATURATED["TANH"]
-    if cell[0].bits == 8 and any(op.kind == "TANH" and op.inputs[0] in cell for op in body.ops):
+    if cell[-1].bits == 8 and any(op.kind == "TANH" and op.inputs[0] in cell for op in body.ops):
         for value in cell:
             value.low, value.high = max(value.low, -limit), min(value.high, limit)
 

@@ -135,8 +135,12 @@ def _gates(body: Graph, sums: list[Value], gates: int, p: Precision) -> list[Val
 
 
 def _full(graph: Graph, x: Value, weights: Float, bias: Float | None) -> Value:
+    """One scale for the matrix: one for each unit, and its bias's, would be a quarter of a loop of 32 units,
+    and the weights are not what costs a recurrent model (docs/converter.md, a cell that sums up).
+    """
     term = np.zeros(len(weights), np.float32) if bias is None else bias
-    return graph.op("FULLY_CONNECTED", [x, constant(weights), constant(term)], (*x.shape[:-1], len(weights)))
+    shape = (*x.shape[:-1], len(weights))
+    return graph.op("FULLY_CONNECTED", [x, constant(weights), constant(term)], shape, one_scale=True)
 
 
 def _plus(body: Graph, a: Value, b: Value, p: Precision) -> Value:

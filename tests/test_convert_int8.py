@@ -87,6 +87,20 @@ def test_step_graphs_are_weights_and_little_else(step):
     assert len(compiled.flatbuffer) <= 1.3 * compiled.weight_bytes + 8192
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_four_loops_over_a_window_are_weights_and_little_else(bits):
+    """Two bidirectional layers as small as a recipe may ask for."""
+    inputs = x = keras.Input((20, 39))
+    for _ in range(2):
+        x = keras.layers.Bidirectional(keras.layers.LSTM(32, return_sequences=True))(x)
+    model = enliven(keras.Model(inputs, keras.layers.Dense(7)(keras.layers.GlobalAveragePooling1D()(x))))
+    options = Options(20, False, precision=Precision(bits))
+    compiled = compile_model(model, sequences(16, 20, 39), options)
+    assert compiled.ops.count("WHILE") == 1 and compiled.weight_bytes == 43264 - 256
+    assert len(compiled.flatbuffer) <= 1.3 * compiled.weight_bytes + 8192
+    read_graph(compiled.flatbuffer, "window")  # what is stored once for many is no tangle to the device
+
+
 def test_nothing_inside_is_float(step):
     _, compiled = step
     read_graph(compiled.flatbuffer, "step")  # refuses every type but int8, int16, int32, int64 and bool

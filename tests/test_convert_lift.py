@@ -14,6 +14,7 @@ from tensorflow.lite.python import schema_py_generated as schema  # noqa: E402
 
 from convert.compiler import Options, compile_model  # noqa: E402
 from convert.interpret import run_graph  # noqa: E402
+from convert.recurrent import Precision  # noqa: E402
 
 NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 LAYERS = {"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"}
@@ -63,6 +64,19 @@ def test_the_sums_of_a_cell_cost_no_operation_more():
     lstm = compile_model(recurrent_step("lstm", 1), x, Options(2, True))
     kinds = [kind for kind, *_ in operations(lstm.flatbuffer)]
     assert kinds.count("SUB") == 2 and kinds.count("ADD") == 1  # the cell's own: c' = f c + i g
+
+
+def test_what_becomes_sixteen_bits_wide_does_so_as_it_is():
+    """Inside the cell nothing is added to codes before they are cast, and casts lose nothing."""
+    x = sequences(16, 32, 10, seed=8)
+    lstm = compile_model(recurrent_step("lstm", 1), x, Options(2, True, precision=Precision(16)))
+    found = list(operations(lstm.flatbuffer))
+    kinds = [kind for kind, *_ in found]
+    assert kinds.count("CAST") == 4 and kinds.count("ADD") == 3  # shares and recollections; their sums, c'
+    for kind, inputs, outputs, _ in found:
+        if kind == "CAST":
+            assert inputs[0].quantization.scale == outputs[0].quantization.scale
+            assert (inputs[0].quantization.zeroPoint[0], outputs[0].quantization.zeroPoint[0]) == (-128, 0)
 
 
 def test_logits_are_what_the_model_says_without_the_constant(compiled):

@@ -207,7 +207,7 @@ def test_the_held_out_speakers_have_no_say_in_fine_tuning(runs, window):
     apart = spare(run, calibrates)
     assert apart and not set(apart) & set(calibrates)
     tuning = Model.load(window).record["evaluation"]["parity"]["fine_tuning"]
-    assert tuning["utterances"] == len(apart)
+    assert (tuning["utterances"], tuning["mixtures"]) == (len(apart), 400)
     learnt = learnt_from(run, calibrates)
     assert not {each.path for each in learnt} & {run.train[index].path for index in apart}
     assert not {each.path for each in learnt} & {each.path for each in run.held_out}

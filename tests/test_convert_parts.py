@@ -16,15 +16,18 @@ configure()
 
 import keras  # noqa: E402
 
+from convert import compiler  # noqa: E402
 from convert.adapt import ways  # noqa: E402
 from convert.calibration import best_range, choose, thinned  # noqa: E402
 from convert.compiler import Options, _noise, compile_graph, compile_model  # noqa: E402
 from convert.confidence import cross_fitted, fit_temperature, fit_threshold  # noqa: E402
+from convert.data import Inputs  # noqa: E402
 from convert.finetune import RoundedGraph, fine_tune, rounded  # noqa: E402
 from convert.golden import golden_audio  # noqa: E402
 from convert.graphs import build_graph  # noqa: E402
 from convert.integers import Quant  # noqa: E402
 from convert.interpret import run_graph  # noqa: E402
+from convert.mixtures import MIXTURES, mixtures  # noqa: E402
 from convert.modelfile import Golden, pack, to_json, unpack  # noqa: E402
 from convert.observe import observe, run_float  # noqa: E402
 from convert.parity import utterance_scores  # noqa: E402
@@ -135,18 +138,70 @@ def test_one_clipped_sequence_is_not_taken_for_rounding_noise():
     assert np.sqrt(np.mean((np.stack(ints) - run_float(graph, x)) ** 2)) > 6 * usual
 
 
-def test_an_lstm_cell_in_eight_bits_ends_where_its_tanh_is_flat():
+@pytest.mark.parametrize("step", [True, False])
+def test_an_lstm_cell_ends_where_its_tanh_is_flat_in_eight_bits_only(step):
     model = recurrent_step("lstm", 1)
     cell = next(layer.cell for layer in model.layers if isinstance(layer, keras.layers.LSTM))
     cell.bias.assign(np.asarray(cell.bias) + np.repeat([4.0, 4.0, 0.0, 0.0], 24))  # takes in and keeps all
     reach = {}
     for bits in (8, 16):
-        graph = build_graph(model, 2, step=True, precision=Precision(bits))
+        graph = build_graph(model, 2 if step else 60, step, precision=Precision(bits))
         observe(graph, sequences(8, 60, 10))
-        c = graph.states[1]
-        assert (c.before.low, c.before.high) == (c.after.low, c.after.high)
+        scan = next(op for op in graph.ops if op.kind == "SCAN")
+        c = scan.options["body"].states[1]
+        ends = [(each.low, each.high) for each in (scan.inputs[-1], scan.outputs[-1], c.before, c.after)]
+        assert len(set(ends)) == 1
         reach[bits] = max(-c.after.low, c.after.high)
     assert reach[8] == 4.0 and reach[16] > 6.0
+
+
+@pytest.mark.parametrize("step", [False, True])
+def test_int8_leans_to_no_class(step, monkeypatch):
+    """What rounding takes off the weights of units that are always loud is the same for all inputs, and is
+    given back: half of the sequences lie on either side of float then.
+    """
+    small = recurrent_step("gru", 1)
+    loud = keras.layers.Dense(24, "relu", bias_initializer=keras.initializers.Constant(6.0))
+    steps = keras.layers.Dense(5)(loud(small.get_layer("emotion_steps").input))
+    model = keras.Model(small.input, keras.layers.GlobalAveragePooling1D()(steps))
+    x = sequences(64, 32, 10)
+    frames = 2 if step else 32
+    exact = run_float(build_graph(model, frames, step), x).mean(axis=1)
+    leaning = []
+    for centred in (True, False):
+        if not centred:
+            monkeypatch.setattr(compiler, "_centre", lambda *_: False)
+        compiled = compile_model(model, x, Options(frames, step))
+        rows = run_graph(compiled.flatbuffer, [compiled.quantise(each) for each in x])
+        ints = np.stack([compiled.logits(each).mean(axis=0) for each in rows])
+        leaning.append(np.abs(np.median(ints - exact, axis=0)).max())
+    assert leaning[0] < 0.5 * leaning[1]
+
+
+def test_a_model_sure_of_all_it_knows_hesitates_between_two():
+    rng = np.random.default_rng(0)
+    people = [Utterance(f"{n}.wav", "c", "a", "", "de", ["joy", "fear", "rage"][n % 3]) for n in range(6)]
+    centres = 4 * np.eye(3, dtype=np.float32)
+    owners = np.repeat(np.arange(6), 2)  # two windows each
+    features = [(centres[n % 3] + 0.1 * rng.standard_normal((5 + n, 3))).astype(np.float32) for n in owners]
+    known = Inputs(features, owners)
+    mixed, labels = mixtures(known, people)
+    assert len(labels) == MIXTURES and mixed.owners.max() == MIXTURES - 1
+    assert {each.path: labels.count(each) for each in people} == {
+        each.path: MIXTURES // 6 + (n < MIXTURES % 6) for n, each in enumerate(people)
+    }
+
+    def margins(inputs):
+        scores = np.stack([each.mean(axis=0) for each in inputs.features])
+        ordered = np.sort(scores, axis=1)
+        return ordered[:, -1] - ordered[:, -2]
+
+    assert margins(known).min() > 3.5
+    assert 0.03 < np.mean(margins(mixed) < 0.4) < 0.2  # evenly from none to all
+    first, second = (np.flatnonzero(mixed.owners == number) for number in (0, MIXTURES - 1))
+    assert len(first) == len(second) == 2
+    again, _ = mixtures(known, people)
+    assert all((a == b).all() for a, b in zip(mixed.features, again.features, strict=True))
 
 
 def overconfident(seed, n=4000, factor=3.0):
