@@ -47,13 +47,14 @@ class Predictor:
         self.inputs = [padded([flat[i] for i in batch]) for batch in self.batches]
         self.count = len(inputs)
 
-    def scores(self, model: Any) -> Scores:
+    def scores(self, model: Any, warped: bool = True) -> Scores:
         """One distribution over the labels per utterance; a class "silence" is left out and the rest
-        rescaled.
+        rescaled. Unless ``warped`` every window is heard once, whatever the recipe's warps.
         """
+        hearings = self.hearings if warped else Hearings()
         total = np.zeros((self.count, self.n_labels))
         for batch, inputs in zip(self.batches, self.inputs, strict=True):
-            logits = self.hearings.mean(lambda heard: _logits(model, heard[0]), [inputs])
+            logits = hearings.mean(lambda heard: _logits(model, heard[0]), [inputs])
             np.add.at(total, self.owners[batch], softmax(logits)[:, : self.n_labels])
         return np.asarray(total / total.sum(axis=1, keepdims=True))
 

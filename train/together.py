@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ def fit_together(
     tasks = [task for task in tasks if not (Path(task.folder) / "run.json").is_file()]
     if not tasks:
         return
+    begun = time.process_time()
     extractor = Extractor(recipe, Path(tasks[0].root))
     folders = [
         begin(Path(task.folder), recipe, task.train, task.held_out, task.seed, task.command) for task in tasks
@@ -104,7 +106,8 @@ def fit_together(
         _assign(model, optimizer, values, lane)
         predictor = Predictor(recipe, extractor, normalise, task.held_out) if task.held_out else None
         scores = predictor.scores(model) if predictor else np.empty((0, len(recipe.data.labels)))
-        finish(work, Path(task.folder), model, recipe, extractor, normalise, task.held_out, scores, 0.0)
+        spent = (time.process_time() - begun) / len(tasks)  # not of the processes that made batches
+        finish(work, Path(task.folder), model, recipe, extractor, normalise, task.held_out, scores, spent)
 
 
 def _layout(recipe: Recipe, extractor: Extractor, steps: int, lanes: int) -> Layout:
