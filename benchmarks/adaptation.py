@@ -65,6 +65,7 @@ class Fold:
         self.network = run.load_model()
         self.samples = [source.extractor.samples(each) for each in self.utterances]
         self.frontend = source.extractor.frontend
+        self.hearings = source.hearings
         self.windows = [self._windows(source.extractor.windows(sound), sound) for sound in self.samples]
         self._hop = source.extractor.hop_samples
 
@@ -85,9 +86,12 @@ class Fold:
                 corrected[:heard] -= shift
                 inputs.append(((corrected - self.mean) / self.std).astype(np.float32))
                 owners.append(place)
+        logits = self.hearings.mean(self._answers, inputs)
+        return logits[:, : len(self.labels)], np.array(owners)
+
+    def _answers(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         outputs = self.network.predict_on_batch(padded(inputs))
-        logits = outputs["emotion"] if isinstance(outputs, dict) else outputs
-        return np.asarray(logits)[:, : len(self.labels)], np.array(owners)
+        return np.asarray(outputs["emotion"] if isinstance(outputs, dict) else outputs)
 
     def predicted(self, case: str, profile: Profile, chosen: Sequence[int]) -> np.ndarray:
         """The labels of the chosen utterances, which are heard in this order."""

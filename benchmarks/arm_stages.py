@@ -122,7 +122,8 @@ def model_stages() -> Iterator[Stage]:
                 frontend.process_int8, samples, model.input_scale, model.input_offset, codes
             )
             whole = partial(whole_window, engine, samples)
-            of = f"a window of {model.length_s:g} s, {model.name}"
+            runs = f" in {engine.runs} runs" if engine.runs > 1 else ""
+            of = f"a window of {model.length_s:g} s{runs}, {model.name}"
         else:
             samples = speech_like(model.frames * model.frontend.hop_length)
             features = partial(push_and_pull, frontend, samples)
@@ -130,7 +131,7 @@ def model_stages() -> Iterator[Stage]:
             of = f"a step of {len(samples) / model.rate_hz:g} s, {model.name}"
         if runtime == "ai_edge_litert":
             yield calls(f"front end: {of}", features)
-        yield calls(f"{runtime}: {of}", engine.runtime.invoke)
+        yield calls(f"{runtime}: {of}", engine.invoke_runs)
         yield calls(f"samples to probabilities with {runtime}: {of}", whole)
 
 

@@ -59,11 +59,11 @@ For each model NAME of [convert/shipped.toml](../convert/shipped.toml), with `ED
         --seeds 11 12 13 -o runs/cv-NAME-random
     python -m convert cv runs/cv-NAME-random -o convert/evaluations/NAME-random.json
 
-For a model of several corpora one run for each corpus left out:
+For a model of several corpora each is left out in turn:
 
-    python -m train cross RECIPE --train (the others) --test CORPUS --seed 11 -o runs/cross-CORPUS-11
-    python -m convert strangers runs/cross-* -o convert/evaluations/NAME.json
-    python -m convert robustness runs/cross-* -o convert/evaluations/NAME.json
+    python -m train cv RECIPE --set evaluation.split=leave-one-corpus-out -o runs/cross-NAME
+    python -m convert strangers runs/cross-NAME/fold-* -o convert/evaluations/NAME.json
+    python -m convert robustness runs/cross-NAME/fold-* -o convert/evaluations/NAME.json
 
 Then the files, what needs the files, the files once more with that in their cards (nothing is trained
 again), and this page:

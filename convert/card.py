@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import exp
 from typing import Any
 
 from convert.confidence import calibration_of
@@ -61,6 +62,10 @@ def _facts(record: Mapping[str, Any]) -> str:
     else:
         window = record["window"]
         form = f"window of {window['length_s']:g} s ({given['frames']} frames), every {window['hop_s']:g} s"
+        if record.get("warps"):
+            factors = ", ".join(f"{exp(each):.3g}" for each in record["warps"])
+            times = 1 + len(record["warps"])
+            form += f"; heard {times} times, as it is and with the frequency axis times {factors}"
     return "## The model\n\n" + table(
         ("", ""),
         [

@@ -4,7 +4,7 @@ page.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from convert.lift import WEIGHTED
 from convert.lower import Lowering
 from convert.observe import observe, origin, run_float
 from convert.recurrent import Precision
+from convert.stem import pack_stem
 from convert.widen import widen
 from edge_ser.errors import ConfigError
 
@@ -60,8 +61,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Compiled:
-    """The flatbuffer and what the model file says about it. ``weight_bytes`` counts weights in int8, biases
-    not.
+    """The flatbuffer and what the model file says about it. ``weight_bytes`` counts the model's weights in
+    int8, neither biases nor zeros that convert/stem.py adds.
     """
 
     flatbuffer: bytes
@@ -116,7 +117,10 @@ def compile_graph(
         from convert.finetune import fine_tune
 
         fine_tune(graph, training, options.fine_tune)
-    return _settled(graph, options, few, exact)
+    weight_bytes = _weight_bytes(graph)
+    if not options.int16_activations:  # whose kernels do one multiply-add after the other
+        pack_stem(graph)
+    return replace(_settled(graph, options, few, exact), weight_bytes=weight_bytes)
 
 
 def _settled(graph: Graph, options: Options, few: Float, exact: Float) -> Compiled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from convert.ir import Float
 from convert.run import Run
 from edge_ser.errors import ConfigError, ModelError
 from train.features import Extractor
+from train.hearings import Hearings
 from train.recipe import recipe_from_dict
 from train.utterance import Utterance
 
@@ -20,11 +21,12 @@ from train.utterance import Utterance
 class Inputs:
     """``features``: one array [frames, features] per window (per utterance in step form), standardised.
 
-    ``owners`` [inputs]: the index of each one's utterance.
+    ``owners`` [inputs]: the index of each one's utterance. ``hearings``: how the model hears each of them.
     """
 
     features: list[Float]
     owners: np.ndarray[tuple[int], np.dtype[np.int64]]
+    hearings: Hearings = field(default_factory=Hearings)
 
     def stacked(self) -> Float:
         """All of them [inputs, frames, features]; shorter ones repeat their frames, so that no frame is
@@ -66,6 +68,8 @@ class Source:
             )
         self.root = root
         self.mean, self.std = run.mean, run.std
+        self.warps: list[float] = recipe.input.warps
+        self.hearings = Hearings.of(self.extractor.options, self.warps, self.mean, self.std)
 
     def inputs(self, utterances: Sequence[Utterance]) -> Inputs:
         features: list[Float] = []
@@ -74,4 +78,4 @@ class Source:
             for window in self.extractor.cached(utterance, "windows"):
                 features.append(((window - self.mean) / self.std).astype(np.float32))
                 owners.append(index)
-        return Inputs(features, np.array(owners, np.int64))
+        return Inputs(features, np.array(owners, np.int64), self.hearings)

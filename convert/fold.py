@@ -21,18 +21,18 @@ def fold(graph: Graph) -> None:
     while position < len(graph.ops):
         op = graph.ops[position]
         before = op.inputs[0].produced_by
-        sole = before is not None and before in graph.ops and _uses(graph, op.inputs[0]) == 1
+        sole = before is not None and before in graph.ops and uses(graph, op.inputs[0]) == 1
         if op.kind == "MEAN" and prod(op.inputs[0].shape) == prod(op.outputs[0].shape):
             op.kind, op.options = "RESHAPE", {"shape": list(op.outputs[0].shape)}
         elif op.kind == "RESHAPE" and op.inputs[0].shape == op.outputs[0].shape:
-            _bypass(graph, op)
+            bypass(graph, op)
         elif op.kind == "RESHAPE" and before is not None and before.kind == "RESHAPE" and before in graph.ops:
             op.inputs[0] = before.inputs[0]
-            if _uses(graph, before.outputs[0]) == 0:
+            if uses(graph, before.outputs[0]) == 0:
                 graph.ops.remove(before)
             position = 0
         elif before is not None and sole and _folds(op, before):
-            _bypass(graph, op)
+            bypass(graph, op)
         else:
             position += 1
 
@@ -62,12 +62,16 @@ def _folds(op: Op, before: Op) -> bool:
     return True
 
 
-def _bypass(graph: Graph, op: Op) -> None:
+def bypass(graph: Graph, op: Op) -> None:
     """Removes ``op``; whoever read its output reads its input."""
-    value, instead = op.outputs[0], op.inputs[0]
     graph.ops.remove(op)
-    for other in graph.ops:
-        other.inputs = [instead if x is value else x for x in other.inputs]
+    replace(graph, op.outputs[0], op.inputs[0])
+
+
+def replace(graph: Graph, value: Value, instead: Value) -> None:
+    """Whoever read ``value`` reads ``instead``."""
+    for op in graph.ops:
+        op.inputs = [instead if x is value else x for x in op.inputs]
     graph.outputs = [instead if x is value else x for x in graph.outputs]
     for state in graph.states:
         if state.after is value:
@@ -76,7 +80,8 @@ def _bypass(graph: Graph, op: Op) -> None:
             state.before.like = instead
 
 
-def _uses(graph: Graph, value: Value) -> int:
+def uses(graph: Graph, value: Value) -> int:
+    """How often operations, outputs and states read ``value``."""
     inside = sum(x is value for op in graph.ops for x in op.inputs)
     return (
         inside + sum(x is value for x in graph.outputs) + sum(state.after is value for state in graph.states)

@@ -45,12 +45,12 @@ def build_graph(
     if classes is not None and output.shape[1] > classes:
         output = walk.graph.op("SLICE", [output], (1, classes), begin=[0, 0], size=[1, classes])
     walk.graph.outputs = [output]
-    _drop_unused(walk.graph)
+    drop_unused(walk.graph)
     fold(walk.graph)
     return walk.graph
 
 
-def _drop_unused(graph: Graph) -> None:
+def drop_unused(graph: Graph) -> None:
     """Removes operations that no output and no state needs (further heads, masks)."""
     needed = {*graph.outputs, *(state.after for state in graph.states)}
     for op in reversed(list(graph.ops)):

@@ -1,8 +1,9 @@
 """``python -m convert measure``: what a model file costs to run, added to its evaluation for the card.
 
 Latency is measured here by edge_ser.bench; instruction counts are taken from the record of
-benchmarks/arm_instructions.py where that names the model and its graph. Both hold for one graph: the card
-shows them while the file's graph is the one that was measured, and says "not measured" of any other.
+benchmarks/arm_instructions.py where that names the model and its graph. Both hold for one graph, and for the
+number of its runs that a window takes: the card shows them while the file's are those that were measured, and
+says "not measured" of any other.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ def run_measure(options: argparse.Namespace, given: list[str]) -> int:
     """Measure, add the rows to the evaluation, print them."""
     settings = Settings(min_secs=options.min_secs, warmup_min_secs=options.min_secs / 2)
     result = measure_apart(options.model, None, settings)
-    counts = read_counts(options.counts, result["model"], result["graph_sha256"])
-    part = {"graph_sha256": result["graph_sha256"], "rows": [*latency_rows(result), *counts]}
+    runs = f" in {result['runs']} runs" if result["runs"] > 1 else ""
+    counts = read_counts(options.counts, result["model"], result["graph_sha256"] + runs)
+    rows = [*latency_rows(result), *counts]
+    part = {"graph_sha256": result["graph_sha256"], "runs": result["runs"], "rows": rows}
     add(options.output, "measured", part, given)
     print(table(("what", "value", "where"), part["rows"]))
     return 0
@@ -54,26 +57,27 @@ def latency_rows(result: Mapping[str, Any]) -> list[list[str]]:
     """(what, value, where) of a result of edge_ser.bench."""
     unit = "window" if result["form"] == "window" else "chunk"
     where = f"this machine, {result['runtime']} {result['runtime_version']}, one thread"
+    names = STAGES | ({"invoke": f"network, {result['runs']} runs"} if result["runs"] > 1 else {})
     return [
         [
             f"{name}, a {unit} of {result['audio_s']:g} s",
             f"{result['stages_ms'][stage]['p50']:.3g} ms (p99 {result['stages_ms'][stage]['p99']:.3g})",
             where,
         ]
-        for stage, name in STAGES.items()
+        for stage, name in names.items()
     ]
 
 
-def read_counts(path: Path | None, model: str, graph_sha256: str) -> list[list[str]]:
+def read_counts(path: Path | None, model: str, graph: str) -> list[list[str]]:
     """(what, value, where) of the counted stages whose name ends with the model's; none without a record of
-    this graph.
+    this ``graph`` (its digest, and in how many runs it hears a window where these are several).
     """
     if path is None and not COUNTS.is_file():
         return []
     path = path or COUNTS
     try:
         counts = json.loads(path.read_text(encoding="utf-8"))
-        if counts.pop("graphs", {}).get(model) != graph_sha256:
+        if counts.pop("graphs", {}).get(model) != graph:
             return []
         return [
             [stage.removesuffix(f", {model}"), f"{number:,} instructions", f"{cpu}, emulated"]
@@ -90,7 +94,8 @@ def read_counts(path: Path | None, model: str, graph_sha256: str) -> list[list[s
 def measured_section(record: Mapping[str, Any]) -> str:
     """The card's section; what is not known of this very graph is said to be not measured."""
     part = record["evaluation"].get("measured", {})
-    if part.get("graph_sha256") != record["graph"]["sha256"]:
+    runs = 1 + len(record.get("warps", []))
+    if (part.get("graph_sha256"), part.get("runs", 1)) != (record["graph"]["sha256"], runs):
         return "## Cost\n\nLatency and instruction counts of this graph: not measured."
     rows = part["rows"]
     counted = any("instructions" in value for _, value, _ in rows)

@@ -44,14 +44,21 @@ class Logits:
 
 
 def measure_logits(model: Any, compiled: Compiled, inputs: Inputs, step: bool) -> Logits:
-    """Both models' logits [inputs, classes]. A step model's are the means over its chunks, by both alike."""
+    """Both models' logits [inputs, classes]. A step model's are the means over its chunks, by both alike, and
+    those of a model with warps the means over the runs of a window, as the device has them.
+    """
     whole = [
         features[: len(features) // compiled.frames * compiled.frames] if step else features
         for features in inputs.features
     ]
-    codes = run_graph(compiled.flatbuffer, [compiled.quantise(features) for features in whole])
-    ints = [compiled.logits(rows).mean(axis=0) for rows in codes]
-    return Logits(float_logits(model, whole)[:, : compiled.classes], np.stack(ints))
+    floats = inputs.hearings.mean(lambda heard: float_logits(model, heard)[:, : compiled.classes], whole)
+    return Logits(floats, inputs.hearings.mean(lambda heard: int8_logits(compiled, heard), whole))
+
+
+def int8_logits(compiled: Compiled, features: Sequence[Float]) -> Float:
+    """The int8 graph's logits, the mean over the chunks of each of ``features``."""
+    codes = run_graph(compiled.flatbuffer, [compiled.quantise(each) for each in features])
+    return np.stack([compiled.logits(rows).mean(axis=0) for rows in codes])
 
 
 def float_logits(model: Any, features: Sequence[Float]) -> Float:

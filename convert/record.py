@@ -73,6 +73,7 @@ def build_record(
             "hop_s": source.hop_s or round(hop_s, 6),
             "pad": "audio",
         },
+        **({"warps": source.warps} if source.warps else {}),
         "state": compiled.states,
         "output": {
             "kind": "logits",

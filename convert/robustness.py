@@ -128,8 +128,8 @@ class Fold:
             for window in self.source.extractor.windows(samples):
                 inputs.append(((window - self.source.mean) / self.source.std).astype(np.float32))
                 owners.append(place)
-        logits = float_logits(self.model, inputs)[:, : len(self.run.labels)]
-        by_float = utterance_scores(logits, np.array(owners)).argmax(axis=1)
+        logits = self.source.hearings.mean(lambda heard: float_logits(self.model, heard), inputs)
+        by_float = utterance_scores(logits[:, : len(self.run.labels)], np.array(owners)).argmax(axis=1)
         return by_float, np.array(scores).argmax(axis=1), lost
 
     def perturbed(self, utterance: Utterance, perturbation: str) -> tuple[Samples, int]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ser.engine import Engine
+    from edge_ser.model import Model
 
 DISTRIBUTIONS = {  # runtime, in edge_ser.runtime's order -> the package that pip knows
     "ai_edge_litert": "ai-edge-litert",
@@ -83,8 +84,8 @@ def measure(
     launched.
 
     Stages, of one window of audio (or one chunk of a model in step form): ``front_end`` float samples to
-    float features, ``quantise`` features to int8, ``invoke`` the interpreter, ``whole`` samples to
-    probabilities.
+    float features, ``quantise`` features to int8 (and what warps them), ``invoke`` the interpreter, ``whole``
+    samples to probabilities. Where a window takes several ``runs``, each stage is of all of them.
     """
     from edge_ser.engine import Engine
     from edge_ser.model import Model
@@ -108,6 +109,7 @@ def measure(
         "model": loaded.name,
         "file": loaded.source,
         "form": loaded.form,
+        "runs": engine.runs,
         "graph_bytes": len(loaded.graph),
         "graph_sha256": loaded.record["graph"]["sha256"],
         "runtime": name,
@@ -190,11 +192,15 @@ def _stages(engine: Engine, audio: NDArray[np.float32], settings: Settings) -> d
     if model.form == "window":
         floats = partial(frontend.process, audio)
         codes = np.empty((model.frames, model.n_features), np.int8)
-        both = partial(frontend.process_int8, audio, scale, offset, codes)
+        if model.warps:
+            quantised = _times(_warping(model, frontend.process(audio), codes), settings)
+        else:
+            both = partial(frontend.process_int8, audio, scale, offset, codes)
+            quantised = _differences(floats, both, settings)
         return {
             "front_end": _times(floats, settings),
-            "quantise": _differences(floats, both, settings),
-            "invoke": _times(engine.runtime.invoke, settings),
+            "quantise": quantised,
+            "invoke": _times(engine.invoke_runs, settings),
         }
 
     def push_and_pull() -> None:
@@ -211,6 +217,19 @@ def _stages(engine: Engine, audio: NDArray[np.float32], settings: Settings) -> d
         "quantise": _times(quantise, settings),
         "invoke": _times(engine.runtime.invoke, settings),
     }
+
+
+def _warping(model: Model, features: NDArray[np.float32], codes: NDArray[np.int8]) -> Callable[[], None]:
+    """Makes the inputs of all runs of a window, as Engine does it."""
+    from edge_ser.warp import WarpedWriter
+
+    write = WarpedWriter(model)
+
+    def inputs() -> None:
+        for run in range(1 + len(model.warps)):
+            write(run, features, codes)
+
+    return inputs
 
 
 def _differences(less: Callable[[], object], more: Callable[[], object], settings: Settings) -> list[float]:

@@ -59,6 +59,8 @@ def _result_lines(result: dict[str, Any], settings: dict[str, Any]) -> list[str]
         f"model {result['load_ms']:.1f}, first window {result['first_ms']:.2f}",
         "  ms          " + "".join(f"{column:>10}" for column in COLUMNS) + "      runs",
     ]
+    if result["runs"] > 1:
+        lines.insert(1, f"  hears a window {result['runs']} times, warped: invoke is the sum of these runs")
     for stage, title in STAGES.items():
         lines.append(_row(title, result["stages_ms"][stage]))
     if result["paced"]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,18 @@ SILENT_RANGE = np.float32(
     2.5 / 32768
 )  # two steps of 16 bits from lowest to highest: a muted or absent signal
 SHORT_S = 0.5
+
+
+class Scored(NamedTuple):
+    """A window or, in the step form, a hop: its first sample and the one after its last, logits (None: no
+    speech), how much they weigh, and whether it is digital silence.
+    """
+
+    start: int
+    end: int
+    logits: Float32 | None
+    weight: float
+    silent: bool
 
 
 class Classifier:
@@ -85,16 +97,16 @@ class Classifier:
         scored = self._steps(reader, talk) if self.model.form == "step" else self._windows(reader, talk)
         silent = True
         segments, total, weight = [], np.zeros(len(self.labels)), 0.0
-        for start, end, scores, share in scored:
-            start_s, end_s = start / self.model.rate_hz, end / self.model.rate_hz
-            silent = silent and scores is None and not share
-            if scores is None:
+        for piece in scored:
+            start_s, end_s = piece.start / self.model.rate_hz, piece.end / self.model.rate_hz
+            silent = silent and piece.silent
+            if piece.logits is None:
                 segments.append(Segment(start_s, end_s, NO_SPEECH, 0.0, {}))
                 continue
-            probabilities = self.engine.probabilities(scores)
+            probabilities = self.engine.probabilities(piece.logits)
             segments.append(Segment(start_s, end_s, *self._decide(probabilities)))
-            total += share * (scores if self.model.form == "step" else probabilities)
-            weight += share
+            total += piece.weight * (piece.logits if self.model.form == "step" else probabilities)
+            weight += piece.weight
         notes = reader.notes()
         if reader.duration_s < SHORT_S:
             notes.append(f"only {reader.duration_s:.2f} s of audio: a second or more tells better")
@@ -130,23 +142,39 @@ class Classifier:
 
         return Talk(self._voice)
 
-    def _windows(
-        self, blocks: Iterable[Float32], talk: Talk | None
-    ) -> Iterator[tuple[int, int, Float32 | None, float]]:
-        """(first sample, sample after the last, logits or None for no speech, weight) of each window; digital
-        silence weighs nothing.
-        """
+    def _windows(self, blocks: Iterable[Float32], talk: Talk | None) -> Iterator[Scored]:
+        """The window form: every window by itself."""
         hop = max(1, round(self.model.hop_s * self.model.rate_hz))
         for start, samples in cut_windows(blocks, self.model.window_samples, hop):
             silent = is_silent(samples)
             spoken = not silent and (talk is None or talk.heard_in(start, samples))
-            scores = self.engine.window(samples) if spoken else None
-            yield start, start + len(samples), scores, float(not silent)
+            logits = self.engine.window(samples) if spoken else None
+            yield Scored(start, start + len(samples), logits, 1.0, silent)
 
-    def _steps(
+    def _steps(self, blocks: Iterable[Float32], talk: Talk | None) -> Iterator[Scored]:
+        """The step form, a hop at a time: the mean logits of the steps that it completes, weighted by their
+        number. A hop that completes none has the answer of the one before, at first of the one behind.
+        """
+        early: list[Scored] = []
+        before: Scored | None = None
+        for start, samples, logits, spoken in self._hops(blocks, talk):
+            silent = is_silent(samples)
+            mean = logits.mean(axis=0) if len(logits) and spoken and not silent else None
+            piece = Scored(start, start + len(samples), mean, float(len(logits)), silent)
+            if not len(logits) and spoken and not silent:
+                if before is None:
+                    early.append(piece)
+                    continue
+                piece = piece._replace(logits=before.logits)
+            yield from (each._replace(logits=piece.logits) for each in early)
+            early.clear()
+            yield piece
+            before = piece
+
+    def _hops(
         self, blocks: Iterable[Float32], talk: Talk | None
-    ) -> Iterator[tuple[int, int, Float32 | None, float]]:
-        """The same in the step form, a hop at a time: mean logits, weighted by the number of steps.
+    ) -> Iterator[tuple[int, Float32, Float32, bool]]:
+        """(first sample, samples, logits of the steps that they complete, whether there is a voice).
 
         A voice is looked for in the window's worth of audio that a hop belongs to, and the end of a recording
         is taken for what the window before it was.
@@ -162,18 +190,11 @@ class Classifier:
                 spoken = talk.heard_in(origin, audio)
             for offset, samples in cut_windows([audio], hop, hop, overlap_last=False):
                 if held is not None:
-                    yield self._step_segment(*held)
+                    yield held
                 held = origin + offset, samples, engine.push(samples), spoken
         if held is not None:
             start, samples, logits, spoken = held
-            yield self._step_segment(start, samples, np.concatenate([logits, engine.finish()]), spoken)
-
-    def _step_segment(
-        self, start: int, samples: Float32, logits: Float32, spoken: bool
-    ) -> tuple[int, int, Float32 | None, float]:
-        silent = is_silent(samples) or not len(logits)
-        scores = None if silent or not spoken else logits.mean(axis=0)
-        return start, start + len(samples), scores, 0.0 if silent else float(len(logits))
+            yield start, samples, np.concatenate([logits, engine.finish()]), spoken
 
 
 def is_silent(samples: Float32) -> bool:

@@ -1,10 +1,12 @@
 """One model on one interpreter: samples in, logits out. Knows both forms of model; nothing about files.
 
-Window form: a whole window in one run. Step form: chunks of ``model.frames`` frames, a state handed from run
-to run.
+Window form: a whole window in one run, and in one more for each warp of its frequency axis (edge_ser.warp).
+Step form: chunks of ``model.frames`` frames, a state handed from run to run.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,9 @@ from edge_ser._native import Int8Writer, LookUp
 from edge_ser.frontend import Frontend
 from edge_ser.model import Model
 from edge_ser.runtime import Runtime
+
+if TYPE_CHECKING:
+    from edge_ser.warp import WarpedWriter
 
 Float32 = NDArray[np.float32]
 
@@ -39,12 +44,18 @@ class Engine:
         self._write = Int8Writer(self._frontend, model.input_scale, self._offset, self._input)
         self._leaning = np.zeros(len(model.labels), np.float32)
         self._silence: NDArray[np.int8] | None = None  # a frame of it, where it differs from adapted sound
+        self._warped: WarpedWriter | None = None
+        self.runs = 1 + len(model.warps)  # of the graph, for a window
+        if model.warps:
+            from edge_ser.warp import WarpedWriter
+
+            self._warped = WarpedWriter(model)
+            self._silence = self._silent_frame()
         self._padded = np.zeros(model.window_samples, np.float32)
         self._whole = model.window_samples
         self._states = model.zero_states()
         self._waiting = np.zeros((0, model.n_features), np.float32)
         self._samples = 0
-        self._chunks_made = 0
 
     def adapt(self, shift: Float32, leaning: Float32 | None = None) -> None:
         """Subtract ``shift`` [features] from every frame of sound from now on, and ``leaning`` [classes] from
@@ -57,20 +68,47 @@ class Engine:
             self._leaning = leaning
         self._offset = (model.input_offset - shift * model.input_scale).astype(np.float32)
         self._write = Int8Writer(self._frontend, model.input_scale, self._offset, self._input)
+        if self._warped is not None:
+            self._warped.shift(shift)
         if self._silence is None:
-            silence = Frontend(model.frontend).process(np.zeros(model.window_samples, np.float32))[0]
-            codes = np.rint(silence * model.input_scale + model.input_offset)
-            self._silence = np.clip(codes, -128, 127).astype(np.int8)
+            self._silence = self._silent_frame()
+
+    def _silent_frame(self) -> NDArray[np.int8]:
+        model = self.model
+        silence = Frontend(model.frontend).process(np.zeros(model.window_samples, np.float32))[0]
+        codes = np.rint(silence * model.input_scale + model.input_offset)
+        frame: NDArray[np.int8] = np.clip(codes, -128, 127).astype(np.int8)
+        return frame
 
     def window(self, samples: Float32) -> Float32:
         """Logits [classes] of at most ``model.window_samples`` samples at the model's rate; silence follows
-        them.
+        them. With warps: the mean over the window's runs.
         """
+        if self._warped is not None:
+            return self._mean_of_runs(self._warped, samples)
         self._write(self._window(samples))
         if self._silence is not None:
             self._input[self._first_silent(len(samples)) :] = self._silence
         self.runtime.invoke()
         return self._logits()
+
+    def _mean_of_runs(self, warped: WarpedWriter, samples: Float32) -> Float32:
+        features = self._frontend.process(self._window(samples))
+        silent = self._first_silent(len(samples))
+        total = np.zeros(len(self.model.labels), np.float32)
+        for run in range(self.runs):
+            warped(run, features, self._input)
+            if self._silence is not None:
+                self._input[silent:] = self._silence
+            self.runtime.invoke()
+            total += self._logits()
+        total /= np.float32(self.runs)
+        return total
+
+    def invoke_runs(self) -> None:
+        """Only what the graph does for a window, or for a chunk: for the measurement of its time."""
+        for _ in range(self.runs):
+            self.runtime.invoke()
 
     def _first_silent(self, n_samples: int) -> int:
         """The first frame of a window that sees none of its ``n_samples``."""
@@ -86,21 +124,23 @@ class Engine:
         self._frontend.reset()
         self._states = self.model.zero_states()
         self._waiting = self._waiting[:0]
-        self._samples = self._chunks_made = 0
+        self._samples = 0
 
     def push(self, samples: Float32) -> Float32:
         """Step form: logits [k, classes] of the k chunks that these samples complete, often none."""
         return self._run(self._chunks(samples))
 
     def finish(self) -> Float32:
-        """Step form: logits [k, classes] of what is still open, completed by silence; at least one in all."""
+        """Step form: logits [k, classes] of the chunks that the end makes whole; at least one in all, which
+        silence completes if it must.
+        """
         logits = self._run(self._last_chunks())
         self.reset()
         return logits
 
     def features(self, samples: Float32) -> NDArray[np.int8]:
         """What the graph is given for a whole recording: int8 [runs, frames, features], one run in the window
-        form.
+        form (the one that is not warped).
         """
         model = self.model
         if model.form == "window":
@@ -148,22 +188,24 @@ class Engine:
         return self._quantised_chunks()
 
     def _last_chunks(self) -> NDArray[np.int8]:
-        """As if silence had followed: the chunks that hold a frame of what was pushed."""
-        options = self.model.frontend
-        frames = max(1, self._frontend.n_frames(self._samples))
-        chunks = -(-frames // self.model.frames)
-        missing = chunks * self.model.frames - frames
-        self._frontend.push(np.zeros(missing * options.hop_length + options.window_length, np.float32))
+        """The chunks that the end of the recording makes whole.
+
+        An incomplete one is left out, as in training, unless there is no other: then silence follows it.
+        """
+        short = self._frontend.n_frames(self._samples) < self.model.frames
+        if short:
+            options = self.model.frontend
+            missing = self.model.frames * options.hop_length + options.window_length
+            self._frontend.push(np.zeros(missing, np.float32))
         self._frontend.finish()
-        open_chunks = chunks - self._chunks_made
-        return self._quantised_chunks()[:open_chunks]
+        chunks = self._quantised_chunks()
+        return chunks[:1] if short else chunks
 
     def _quantised_chunks(self) -> NDArray[np.int8]:
         features = np.concatenate([self._waiting, self._frontend.pull()])
         n, model = self.model.frames, self.model
         whole = len(features) - len(features) % n
         self._waiting = features[whole:]
-        self._chunks_made += whole // n
         codes = np.rint(features[:whole] * model.input_scale + self._offset)
         chunks: NDArray[np.int8] = np.clip(codes, -128, 127).astype(np.int8)
         return chunks.reshape(-1, n, model.n_features)

@@ -74,7 +74,7 @@ def _answers(engine: Engine, sound: NDArray[np.float32]) -> Iterator[tuple[NDArr
     model = engine.model
     if model.form == "step":
         engine.reset()
-        step = model.frames * model.frontend.hop_length
+        step = min(model.frames * model.frontend.hop_length, len(sound))
         yield from ((logits, step) for logits in (*engine.push(sound), *engine.finish()))
         return
     hop = max(1, round(model.hop_s * model.rate_hz))

@@ -42,6 +42,8 @@ class Model:
 
     ``graph`` is the flatbuffer for an interpreter. Features x become the graph's int8 input by
     ``clip(rint(x * input_scale + input_offset), -128, 127)``, which the front end does while it writes.
+    ``warps`` are log factors by which the frequency axis of a window is stretched for further runs of the
+    graph, whose logits are averaged with those of the plain one.
     """
 
     def __init__(self, data: bytes, name: str) -> None:
@@ -59,6 +61,7 @@ class Model:
         self.temperature: float = float(self.record["calibration"]["temperature"])
         self.speech_only: bool = self.record.get("speech_only", True)
         self.abstain_below: float = float(self.record["calibration"]["abstain_below"])
+        self.warps: list[float] = [float(each) for each in self.record.get("warps", [])]
         try:
             self.frontend = FrontendOptions.from_dict(self.record["frontend"])
         except ConfigError as error:
@@ -163,6 +166,13 @@ class Model:
             raise self._wrong(
                 "the form step cannot wait for an utterance to end, but frontend.normalize does"
             )
+
+        if self.warps:
+            from edge_ser.warp import misfit
+
+            reason = misfit(self.frontend)
+            if reason:
+                raise self._wrong(reason)
 
     def _check_graph(self, graph: Graph) -> None:
         states = self.record["state"]

@@ -17,6 +17,8 @@ SCHEMA = 1
 MAX_LABELS = 64
 MAX_FRAMES = 1 << 16
 MAX_FEATURES = 1 << 10
+MAX_WARPS, MAX_WARP = 8, 0.3
+WARPS = f"at most {MAX_WARPS} different numbers in -{MAX_WARP}..{MAX_WARP}, none of them 0"
 
 
 def parse_record(text: bytes, name: str) -> dict[str, Any]:
@@ -55,6 +57,8 @@ def parse_record(text: bytes, name: str) -> dict[str, Any]:
     calibration.number("abstain_below", 0, 1)
     _check_graph(fields.object("graph"))
     _check_states(fields)
+    if "warps" in record:
+        _check_warps(fields)
     if "golden" in record:
         golden = fields.object("golden")
         for field in ("audio", "features", "scores"):
@@ -177,3 +181,19 @@ def _check_states(fields: _Fields) -> None:
         state.check(
             "shape", lambda shape: isinstance(shape, list) and all(map(_is_integer, shape)), "a shape"
         )
+
+
+def are_warps(values: Any) -> bool:
+    """Whether these can be the log factors by which a window's frequency axis is stretched: WARPS says it."""
+    return (
+        isinstance(values, list)
+        and len(values) <= MAX_WARPS
+        and all(_is_number(value) and 0 < abs(value) <= MAX_WARP for value in values)
+        and len(set(values)) == len(values)
+    )
+
+
+def _check_warps(fields: _Fields) -> None:
+    fields.check("warps", are_warps, WARPS)
+    if fields.record["form"] == "step":
+        fields.check("warps", lambda warps: not warps, "an empty list in the form step")

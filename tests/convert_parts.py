@@ -98,6 +98,6 @@ def two_minded_cnn(frames: int = 32, features: int = 12):
     from train.models.light_cnn import Options, build
 
     keras.utils.set_random_seed(6)
-    options = Options(stem=4, widths=[6], pools=[[2, 2]], head=8, loudest_frames=18)
+    options = Options(stem=4, widths=[6], pools=[[2, 2]], head=8, excess=True, loudest_frames=18)
     model = enliven(build(Shape(frames, features, 5, dict.fromkeys(BRANCHES, 5)), options))
     return keras.Model(model.inputs[0], model.outputs[model.output_names.index("emotion")])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from edge_ser import Frontend, FrontendOptions
-from train.augment.cepstra import STEP, Level, Tempo, VocalTract, warp_matrix
+from edge_ser.warp import warp_matrix
+from train.augment.cepstra import STEP, Level, Tempo, VocalTract
 
 OPTIONS = FrontendOptions(
     preset="librosa",
@@ -32,12 +33,30 @@ def test_a_stretched_frequency_axis_is_nearer_to_the_higher_voice_than_the_plain
     low = frontend.process(buzz(200.0))[10:25]
     high = frontend.process(buzz(200.0 * np.exp(2 * STEP)))[10:25]
     # The warp reads the spectrum at exp(x) times the frequency, so -2 steps move harmonics up by 2 steps.
-    moved = low @ warp_matrix(-2, 64, 128, 8000.0)
+    moved = low @ warp_matrix(-2 * STEP, 64, 128, 0.0, 8000.0)
     assert np.abs(moved - high)[:, 20:45].mean() < 0.5 * np.abs(low - high)[:, 20:45].mean()
 
 
+def test_a_voice_moves_apart_from_its_throat() -> None:
+    features = Frontend(OPTIONS).process(buzz(200.0))
+    throat, pitch = features.copy(), features.copy()
+    throat[:, 24:], pitch[:, :24] = 0.0, 0.0
+    moved = VocalTract(sd=0.0, pitch_sd=0.1)
+    for seed in (0, 1, 2, 5):  # without a throat's warp only what carries the harmonics changes
+        amount = np.random.default_rng(seed).normal(size=2)[1] * 0.1
+        step = round(amount / STEP) * STEP
+        expected = throat + pitch @ warp_matrix(step, 64, 128, 0.0, 8000.0)
+        np.testing.assert_allclose(
+            moved.apply(features, np.random.default_rng(seed)), expected, rtol=1e-4, atol=1e-3
+        )
+        assert abs(step) > 0
+    alone = VocalTract(sd=0.1).apply(features, np.random.default_rng(0))
+    both = VocalTract(sd=0.1, pitch_sd=1e-9).apply(features, np.random.default_rng(0))
+    np.testing.assert_allclose(both, alone, rtol=1e-4, atol=1e-3)
+
+
 def test_no_warp_is_the_identity() -> None:
-    np.testing.assert_allclose(warp_matrix(0, 64, 128, 8000.0), np.eye(64), atol=1e-5)
+    np.testing.assert_allclose(warp_matrix(0.0, 64, 128, 0.0, 8000.0), np.eye(64), atol=1e-5)
 
 
 def test_tempo_keeps_the_ends_and_changes_the_length() -> None:

@@ -15,8 +15,7 @@ from wav_bytes import s16, wav
 import edge_ser
 from edge_ser import AudioError, Classifier
 from edge_ser.classifier import cut_windows, is_silent
-from edge_ser.engine import Engine
-from edge_ser.model import DEFAULT_MODEL, Model, shipped_models
+from edge_ser.model import DEFAULT_MODEL, shipped_models
 
 HELLO = Path(__file__).parent / "data" / "hello.wav"
 
@@ -110,51 +109,6 @@ def test_what_was_classified_before_leaves_no_trace(classifier, stepper):
         wanted = instance.classify(signal("low", 8, 0.6))
         instance.classify(signal("noise", 3, 2.0))
         assert instance.classify(signal("low", 8, 0.6)) == wanted
-
-
-# --- steps --------------------------------------------------------------------------------------------------
-
-
-def by_hand(model: Model, samples: np.ndarray) -> np.ndarray:
-    """Logits of each step, computed with nothing but the front end and single runs."""
-    from edge_ser.frontend import Frontend
-
-    n = model.frames
-    frames = len(Frontend(model.frontend).process(samples))
-    wanted = -(-max(frames, 1) // n) * n
-    padded = np.concatenate([samples, np.zeros((wanted + 3) * 160, np.float32)])
-    x = Frontend(model.frontend).process(padded)[:wanted]
-    codes = np.clip(np.rint(x * model.input_scale + model.input_offset), -128, 127).astype(np.int8)
-    engine = Engine(model)
-    raw = np.array([engine.run(chunk) for chunk in codes.reshape(-1, n, x.shape[1])], np.float64)
-    output = model.record["output"]
-    return (raw - output["zero_point"]) * output["scale"]
-
-
-@pytest.mark.parametrize("n", [2, 399, 400, 1519, 1520, 1521, 16000, 33333])
-def test_a_step_model_is_the_softmax_of_the_mean_logits_of_all_its_steps(stepper, n):
-    samples = signal("low", 21, 3.0)[:n]
-    logits = by_hand(stepper.model, samples)
-    powers = np.exp(logits.mean(axis=0))
-    prediction = stepper.classify(samples)
-    assert list(prediction.scores.values()) == pytest.approx(powers / powers.sum(), abs=1e-5)
-    assert prediction.segments[-1].end_s == prediction.duration_s == n / RATE_HZ
-
-
-def test_a_step_model_hears_the_same_in_any_chunking(step_model):
-    samples = signal("high", 4, 1.3)
-    whole, pieces = Engine(Model.load(step_model)), Engine(Model.load(step_model))
-    wanted = np.concatenate([whole.push(samples), whole.finish()])
-    for size in (1, 159, 160, 1000):
-        given = [pieces.push(samples[i : i + size]) for i in range(0, len(samples), size)]
-        assert np.array_equal(np.concatenate([*given, pieces.finish()]), wanted)
-
-
-def test_step_segments_are_a_hop_each(stepper):
-    segments = stepper.classify(signal("low", 4, 1.75)).segments
-    assert [(segment.start_s, segment.end_s) for segment in segments] == [
-        (0.0, 0.5), (0.5, 1.0), (1.0, 1.5), (1.5, 1.75)
-    ]  # fmt: skip
 
 
 # --- doubt and silence --------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def test_a_causal_network_does_not_look_ahead() -> None:
 )
 def test_what_does_not_fit_is_an_error_that_names_the_nearest(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_recipe("emodb-cnn", [override])
+        load_recipe("emodb-strided", [override])
 
 
 def test_any_value_can_be_overridden_and_the_last_one_counts() -> None:

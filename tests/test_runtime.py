@@ -137,5 +137,6 @@ def test_features_reach_the_graph_as_the_record_quantises_them(window_model, ste
         x = Frontend(model.frontend).process(samples)
         given = model.record["input"]
         exact = (x - np.array(given["mean"])) / np.array(given["std"]) / given["scale"] + given["zero_point"]
-        codes = Engine(model).features(samples).reshape(-1, 13)[: len(x)]
-        assert np.abs(codes - exact.clip(-128, 127)).max() < 0.501
+        codes = Engine(model).features(samples).reshape(-1, 13)  # all whole windows or chunks
+        assert len(codes) > len(x) - model.frames
+        assert np.abs(codes - exact.clip(-128, 127)[: len(codes)]).max() < 0.501

@@ -58,6 +58,19 @@ def test_folds_of_speakers_are_of_like_size_and_depend_on_the_seed() -> None:
     assert folds != make_folds(utterances, Evaluation("group-kfold", folds=3), seed=1)
 
 
+def test_every_corpus_is_left_out_once_and_one_alone_is_refused() -> None:
+    utterances = [replace(each, corpus=f"c{i % 3}", speaker=f"s{i % 3}") for i, each in enumerate(people(9))]
+    evaluation = Evaluation("leave-one-corpus-out")
+    folds = make_folds(utterances, evaluation, seed=0)
+    assert [fold.name for fold in folds] == ["c0", "c1", "c2"]
+    for number, fold in enumerate(folds):
+        assert {utterances[i].corpus for i in fold.test} == {f"c{number}"}
+        assert sorted(fold.train + fold.test) == list(range(9)) and len(fold.test) == 3
+    assert protocol(evaluation) == "leave one corpus out (unseen corpora)"
+    with pytest.raises(ConfigError, match="leave-one-corpus-out needs two corpora"):
+        make_folds(people(3, 3), evaluation, seed=0)
+
+
 def test_random_folds_keep_the_classes_and_say_what_they_are() -> None:
     utterances = people(30, 30)
     evaluation = Evaluation("random-kfold", folds=5)

@@ -39,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
     cv.add_argument(
         "--cluster", metavar="tcp://HOST:8786", help="a Dask scheduler, instead of local processes"
     )
+    cv.add_argument(
+        "--together",
+        action="store_true",
+        help="all fits at once as one program, for a GPU (KERAS_BACKEND=jax); --workers make its batches",
+    )
     choose_help = (
         "SECTION.KEY=VALUE[,KEY=VALUE…]; give it once per candidate: chosen inside each fold (nested)"
     )
@@ -127,10 +132,16 @@ def _cv(options: argparse.Namespace, command: str) -> int:
     from train.selection import select
     from train.text import figures_text
 
+    if options.together and (options.cluster or options.choose):
+        raise ConfigError("--together goes with neither --cluster nor --choose")
     overrides = list(options.overrides)
     if options.seeds:
         overrides.append(f"evaluation.seeds={options.seeds}")
     recipe = load_recipe(options.recipe, overrides)
+    if options.together:
+        from train.together import check
+
+        check(recipe)
     selection = select(recipe.data)
     print(selection.summary(), file=sys.stderr)
     result = cross_validate(
@@ -143,6 +154,7 @@ def _cv(options: argparse.Namespace, command: str) -> int:
         command,
         [each.split(",") for each in options.choose],
         tell=lambda line: print(line, file=sys.stderr, flush=True),
+        together=options.together,
     )
     print(figures_text(result))
     return 0

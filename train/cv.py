@@ -33,12 +33,14 @@ def cross_validate(
     command: str = "",
     choices: Sequence[Sequence[str]] = (),
     tell: Callable[[str], None] = print,
+    together: bool = False,
 ) -> dict[str, Any]:
     """Fit every fold with every seed of ``recipe.evaluation`` into ``folder`` and return what goes into its
     cv.json.
 
     Finished folds of an earlier, interrupted call are kept. ``choices`` are sets of overrides, one of which
-    is chosen inside each fold by its training data (train/nested.py).
+    is chosen inside each fold by its training data (train/nested.py). ``together``: all at once as one
+    program, whose batches ``workers`` processes make (train/together.py).
     """
     folder.mkdir(parents=True, exist_ok=True)
     tasks = []
@@ -57,6 +59,10 @@ def cross_validate(
             _check_same(task)
             tasks.append((task, fold.name))
     tell(f"{recipe.name}: {protocol(recipe.evaluation)}, seeds {recipe.evaluation.seeds}: {len(tasks)} fits")
+    if together:
+        from train.together import fit_together
+
+        fit_together(recipe, [task for task, _ in tasks], workers, tell)
     with open_executor(workers, cluster) as executor:
         running = {executor.submit(run_task, task): (task, name) for task, name in tasks}
         for count, future in enumerate(as_completed(running), start=1):

@@ -122,10 +122,14 @@ class TrainingSet:
         """Batches in an epoch."""
         return -(-len(self.units) // self.recipe.fit.batch_size)
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: the same for the same seed and epoch, whatever came before."""
+    def batches(self, epoch: int, steps: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch: the same for the same seed and epoch, whatever came before.
+
+        With ``steps``, at least :attr:`steps`, there are so many, all of them full: what is missing is drawn
+        again.
+        """
         rng = np.random.default_rng([self.seed, epoch])
-        for chosen in self._order(rng):
+        for chosen in self._order(rng, steps):
             generators = [np.random.default_rng([self.seed, epoch, *self.units[unit]]) for unit in chosen]
             inputs = [
                 self._input(self.units[unit], each) for unit, each in zip(chosen, generators, strict=True)
@@ -136,9 +140,11 @@ class TrainingSet:
                 self._mark_silence(chosen, batch)
             yield mixed_up(batch, self.recipe.fit.mixup, rng) if self.recipe.fit.mixup else batch
 
-    def _order(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    def _order(self, rng: np.random.Generator, steps: int = 0) -> list[NDArray[np.int64]]:
         size = self.recipe.fit.batch_size
         order = rng.permutation(len(self.units))
+        if steps:
+            order = np.concatenate([order, rng.integers(len(order), size=steps * size - len(order))])
         if self.recipe.fit.bucket:
             lengths = [
                 round(4.0 * (self.utterances[self.units[unit][0]].duration_s or 0.0)) for unit in order

@@ -166,6 +166,7 @@ class Extractor:
             return None
         recording = hashlib.sha256((self.root / utterance.path).read_bytes()).hexdigest()
         cut: dict[str, Any] = {"what": what, "delay": delay_samples, **(about or {}), **vars(self.input)}
+        del cut["warps"]  # which come after the features
         key = json.dumps([recording, self.options.as_dict(), cut, frontend_digest()], sort_keys=True)
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.cache / name[:2] / f"{name}.npy"

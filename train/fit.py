@@ -70,7 +70,7 @@ def fit(
     for epoch in range(done, recipe.fit.epochs):
         row = _epoch(model, data, epoch, None if quiet else progress)
         if predictor is not None:
-            scores = _with_averages(model, recipe, lambda: predictor.scores(model))
+            scores = _with_averages(model, recipe, lambda: predictor.scores(model, warped=False))
             row["held_out_uar"] = _uar(recipe, held_out, scores)
         rows.append(row)
         write_text(work / "metrics.csv", _csv(rows))

@@ -49,8 +49,8 @@ def make_optimizer(optimizer: Optimizer, epochs: int, steps: int) -> Any:
     return made
 
 
-def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
-    """Give ``model`` its optimiser and the loss: the sum over heads of weight times mean loss of the head.
+def losses(recipe: Recipe) -> dict[str, tuple[Any, float]]:
+    """The loss of each head and its weight: together the loss is the sum over heads of weight times mean.
 
     Emotion (weight 1), its branches, gender and intensity: cross entropy, with label smoothing but for the
     last two. Dimensions: mean squared error. An example's own weight multiplies its loss; a mean is over the
@@ -58,18 +58,25 @@ def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
     """
     smoothing = recipe.fit.label_smoothing
     emotion = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
-    losses: dict[str, Any] = {"emotion": emotion}
-    for head in recipe.model.heads:
+    found: dict[str, tuple[Any, float]] = {"emotion": (emotion, 1.0)}
+    for head, weight in recipe.model.heads.items():
         if head in BRANCHES:
-            losses[head] = emotion
+            found[head] = emotion, weight
         elif head in DIMENSIONS:
-            losses[head] = keras.losses.MeanSquaredError()
+            found[head] = keras.losses.MeanSquaredError(), weight
         else:
-            losses[head] = keras.losses.CategoricalCrossentropy(from_logits=True)
-    weights = {"emotion": 1.0, **recipe.model.heads}
+            found[head] = keras.losses.CategoricalCrossentropy(from_logits=True), weight
+    return found
+
+
+def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
+    """Give ``model`` its optimiser and the :func:`losses` of its heads."""
+    of_heads = losses(recipe)
     model.compile(
         optimizer=make_optimizer(recipe.optimizer, recipe.fit.epochs, steps),
-        loss=losses if recipe.model.heads else losses["emotion"],
-        loss_weights=weights if recipe.model.heads else None,
+        loss={head: loss for head, (loss, _) in of_heads.items()}
+        if recipe.model.heads
+        else of_heads["emotion"][0],
+        loss_weights={head: weight for head, (_, weight) in of_heads.items()} if recipe.model.heads else None,
         jit_compile=False,
     )

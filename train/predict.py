@@ -1,4 +1,6 @@
-"""Scores of utterances: the softmax of every window or segment, averaged over the utterance."""
+"""Scores of utterances: the softmax of every window or segment, averaged over the utterance. A recipe's warps
+are heard too: the logits of a window are the mean over its hearings.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from train.arrays import Scores
 from train.dataset import Normalisation, padded, test_inputs
 from train.features import Extractor
+from train.hearings import Hearings
 from train.recipe import Recipe
 from train.utterance import Utterance
 
@@ -33,6 +36,8 @@ class Predictor:
         self, recipe: Recipe, extractor: Extractor, normalise: Normalisation, utterances: Sequence[Utterance]
     ) -> None:
         self.n_labels = len(recipe.data.labels)
+        warps = recipe.input.warps
+        self.hearings = Hearings.of(extractor.options, warps, normalise.mean, normalise.std)
         inputs = [test_inputs(extractor, normalise, each, recipe.fit.test_time_shifts) for each in utterances]
         self.owners = np.repeat(np.arange(len(inputs)), [len(each) for each in inputs])
         flat = [window for each in inputs for window in each]
@@ -42,20 +47,21 @@ class Predictor:
         self.inputs = [padded([flat[i] for i in batch]) for batch in self.batches]
         self.count = len(inputs)
 
-    def scores(self, model: Any) -> Scores:
+    def scores(self, model: Any, warped: bool = True) -> Scores:
         """One distribution over the labels per utterance; a class "silence" is left out and the rest
-        rescaled.
+        rescaled. Unless ``warped`` every window is heard once, whatever the recipe's warps.
         """
+        hearings = self.hearings if warped else Hearings()
         total = np.zeros((self.count, self.n_labels))
         for batch, inputs in zip(self.batches, self.inputs, strict=True):
-            outputs = model.predict_on_batch(inputs)
-            logits = outputs["emotion"] if isinstance(outputs, dict) else outputs
-            np.add.at(
-                total,
-                self.owners[batch],
-                softmax(np.asarray(logits))[:, : self.n_labels],
-            )
+            logits = hearings.mean(lambda heard: _logits(model, heard[0]), [inputs])
+            np.add.at(total, self.owners[batch], softmax(logits)[:, : self.n_labels])
         return np.asarray(total / total.sum(axis=1, keepdims=True))
+
+
+def _logits(model: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    outputs = model.predict_on_batch(inputs)
+    return np.asarray(outputs["emotion"] if isinstance(outputs, dict) else outputs)
 
 
 def write_predictions(

@@ -46,6 +46,8 @@ class Input:
     ``segment``: the utterance's features cut into ``frames`` frames every ``hop_frames``.
     ``whole``: all frames of the utterance; batches are padded with zeros that the model masks.
     Scores of the windows or segments of one utterance are averaged as probabilities.
+    ``warps``: each window is also heard with its frequency axis stretched by exp of these (edge_ser/warp.py),
+    and the logits are averaged. For cut = "window" and librosa's MFCC alone; training does not see them.
     """
 
     cut: Literal["window", "segment", "whole"] = "window"
@@ -55,6 +57,7 @@ class Input:
     hop_frames: int = 0
     max_frames: int = 0  # for "whole": longer utterances are cut here; 0 = never
     silence: Literal["keep", "remove", "class"] = "keep"
+    warps: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Fit:
 class Evaluation:
     """The protocol of ``python -m train cv``."""
 
-    split: Literal["loso", "group-kfold", "random-kfold"] = "loso"
+    split: Literal["loso", "group-kfold", "random-kfold", "leave-one-corpus-out"] = "loso"
     folds: int = 10
     seeds: list[int] = field(default_factory=lambda: [0])
 
@@ -160,7 +163,9 @@ def recipe_from_dict(tree: Mapping[str, Any], where: str) -> Recipe:
     recipe = _build(Recipe, tree, where)
     check_model(recipe.model, where)
     check_augment(recipe.augment, where)
-    frontend_options(recipe)
+    options = frontend_options(recipe)
+    if recipe.input.warps:
+        _check_warps(recipe, options, where)
     for merged in recipe.data.merge.values():
         if merged not in recipe.data.labels:
             raise ConfigError(f"{where}: data.merge leads to {merged!r}, which data.labels lacks")
@@ -169,11 +174,27 @@ def recipe_from_dict(tree: Mapping[str, Any], where: str) -> Recipe:
     return recipe
 
 
+def _check_warps(recipe: Recipe, options: Any, where: str) -> None:
+    from edge_ser.model_record import WARPS, are_warps
+    from edge_ser.warp import misfit
+    from train.models import architecture
+
+    if not are_warps(recipe.input.warps):
+        raise ConfigError(f"{where}: input.warps must be {WARPS}")
+    if recipe.input.cut != "window" or architecture(recipe.model.architecture).FORM != "window":
+        raise ConfigError(f"{where}: input.warps is for input.cut = 'window' and models of whole windows")
+    if reason := misfit(options):
+        raise ConfigError(f"{where}: input.{reason}")
+
+
 def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What of a recipe (as a dictionary) decides the fit: not what is said of it, nor how it is evaluated."""
-    return {
+    kept = {
         name: part for name, part in recipe.items() if name not in ("description", "evaluation", "published")
     }
+    if not recipe.get("input", {}).get("warps", True):  # runs of before there were any do not name them
+        kept["input"] = {name: value for name, value in recipe["input"].items() if name != "warps"}
+    return kept
 
 
 def frontend_options(recipe: Recipe) -> Any:

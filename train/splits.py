@@ -31,6 +31,7 @@ def protocol(evaluation: Evaluation) -> str:
         "loso": f"leave one speaker out ({SPEAKER_INDEPENDENT})",
         "group-kfold": f"{evaluation.folds} folds of speakers ({SPEAKER_INDEPENDENT})",
         "random-kfold": f"{evaluation.folds} random folds ({SPEAKER_DEPENDENT})",
+        "leave-one-corpus-out": "leave one corpus out (unseen corpora)",
     }[evaluation.split]
 
 
@@ -45,6 +46,12 @@ def make_folds(utterances: Sequence[Utterance], evaluation: Evaluation, seed: in
         assignment = _random_assignment(utterances, evaluation.folds, seed)
         folds = _folds(assignment, [f"fold {number:02d}" for number in range(1, evaluation.folds + 1)])
         return _checked(utterances, folds, speakers=False)
+    if evaluation.split == "leave-one-corpus-out":
+        corpora = sorted({utterance.corpus for utterance in utterances})
+        if len(corpora) < 2:
+            raise ConfigError("leave-one-corpus-out needs two corpora or more in data.corpora")
+        folds = _folds([corpora.index(utterance.corpus) for utterance in utterances], corpora)
+        return _checked(utterances, folds, speakers=True)
     speakers = sorted({utterance.speaker_id for utterance in utterances})
     n_folds = len(speakers) if evaluation.split == "loso" else evaluation.folds
     if len(speakers) < max(n_folds, 2):

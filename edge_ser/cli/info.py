@@ -88,6 +88,7 @@ def _summary(model: Model) -> list[tuple[str, str]]:
         ("labels", ", ".join(model.labels)),
         ("hears", f"{model.rate_hz} Hz mono, {form}"),
         ("input", f"{shape} ({feature})"),
+        ("warps", _warps(model)),
         ("graph", f"{len(model.graph):,} bytes, int8: {', '.join(record['graph']['ops'])}"),
         ("calibration", f"temperature {model.temperature:g}, uncertain below {model.abstain_below:g}"),
         ("trained on", "; ".join(_corpus(entry) for entry in _objects(training.get("corpora")))),
@@ -104,6 +105,17 @@ def _summary(model: Model) -> list[tuple[str, str]]:
         ("limits", str(record.get("limits", ""))),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _warps(model: Model) -> str:
+    if not model.warps:
+        return ""
+    from math import exp
+
+    factors = ", ".join(f"{exp(each):.3g}" for each in model.warps)
+    return (
+        f"each window is heard {1 + len(model.warps)} times: as it is, and its frequency axis times {factors}"
+    )
 
 
 def _objects(values: Any) -> list[dict[str, Any]]:

@@ -1,43 +1,56 @@
 """Augmentations of cepstra before they are standardised: another throat, another pace, another level.
 
 They do to a truncated cepstrum what resampling and gain do to the recording, for a thousandth of the work: a
-cepstrum is taken back to its mel spectrum, moved, and transformed again, which is one matrix for each amount.
+cepstrum is taken back to its mel spectrum, moved, and transformed again, which is one matrix for each amount
+(edge_ser/warp.py).
 """
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edge_ser.warp import warp_matrix
 from train.arrays import Features
 
 STEP = 0.02  # warps are rounded to multiples of it, so that there are few matrices
-SLANEY_HZ = 200.0 / 3.0  # Hz a mel below 1 kHz
-SLANEY_LOG = np.log(6.4) / 27.0  # ln Hz a mel above
+MAX_STEPS = 12
 
 
 @dataclass(frozen=True)
 class VocalTract:
     """Stretch the frequency axis by exp(x), x normal of ``sd``: harmonics and formants of another speaker.
 
-    After vocal tract length perturbation (Jaitly & Hinton, 2013). For orthonormal unliftered MFCC of
-    ``n_mels`` Slaney bands from 0 to ``high_hz`` (preset librosa), without deltas.
+    After vocal tract length perturbation (Jaitly & Hinton, 2013). With ``pitch_sd`` the cepstra from index
+    ``pitch_from`` on, where the harmonics are, move by a further normal amount: a throat of the same length
+    whose voice is higher or lower. For orthonormal unliftered MFCC of ``n_mels`` Slaney bands from 0 to
+    ``high_hz`` (preset librosa), without deltas.
     """
 
     domain: ClassVar[str] = "frames"
     sd: float = 0.04
+    pitch_sd: float = 0.0
+    pitch_from: int = 24
     n_mels: int = 128
     high_hz: float = 8000.0
 
     def apply(self, features: Features, rng: np.random.Generator) -> Features:
-        step = int(np.clip(round(rng.normal(0.0, self.sd) / STEP), -8, 8))
-        return (
-            features @ warp_matrix(step, features.shape[1], self.n_mels, self.high_hz) if step else features
-        )
+        amount = rng.normal(0.0, self.sd)
+        if not self.pitch_sd:
+            return self._warped(features, amount)
+        other = amount + rng.normal(0.0, self.pitch_sd)
+        throat, pitch = features.copy(), features.copy()
+        throat[:, self.pitch_from :] = 0.0
+        pitch[:, : self.pitch_from] = 0.0
+        return self._warped(throat, amount) + self._warped(pitch, other)
+
+    def _warped(self, features: Features, amount: float) -> Features:
+        step = int(np.clip(round(amount / STEP), -MAX_STEPS, MAX_STEPS))
+        if not step:
+            return features
+        return features @ warp_matrix(step * STEP, features.shape[1], self.n_mels, 0.0, self.high_hz)
 
 
 @dataclass(frozen=True)
@@ -75,36 +88,3 @@ class Level:
         loud = features[:, 0] > floor + 1.0
         moved[loud, 0] = np.maximum(features[loud, 0] + np.float32(shift), np.float32(floor))
         return moved
-
-
-def dct(n: int, n_mels: int) -> NDArray[np.float64]:
-    """The orthonormal DCT-II [n, n_mels]."""
-    rows: NDArray[np.float64] = np.cos(np.pi * np.outer(np.arange(n), np.arange(n_mels) + 0.5) / n_mels)
-    rows *= np.sqrt(2.0 / n_mels)
-    rows[0] /= np.sqrt(2.0)
-    return rows
-
-
-def slaney_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Slaney's mel scale: linear below 1 kHz, logarithmic above."""
-    return np.where(hz < 1000.0, hz / SLANEY_HZ, 15.0 + np.log(np.maximum(hz, 1.0) / 1000.0) / SLANEY_LOG)
-
-
-def slaney_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of :func:`slaney_mel`."""
-    return np.where(mel < 15.0, mel * SLANEY_HZ, 1000.0 * np.exp((mel - 15.0) * SLANEY_LOG))
-
-
-@functools.cache
-def warp_matrix(step: int, n: int, n_mels: int, high_hz: float) -> NDArray[np.float32]:
-    """The matrix [n, n] by which rows of cepstra are multiplied from the right."""
-    band = slaney_mel(np.array([high_hz]))[0] / (n_mels + 1)
-    centres = slaney_hz(band * np.arange(1, n_mels + 1))
-    places = slaney_mel(centres * np.exp(step * STEP)) / band - 1.0
-    places = np.clip(places, 0.0, n_mels - 1.0 - 1e-6)
-    before = places.astype(np.int64)
-    spread = np.zeros((n_mels, n_mels))
-    spread[np.arange(n_mels), before] = 1.0 - (places - before)
-    spread[np.arange(n_mels), before + 1] = places - before
-    basis = dct(n, n_mels)
-    return (basis @ spread @ basis.T).T.astype(np.float32)

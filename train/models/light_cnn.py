@@ -39,6 +39,7 @@ class Options:
     dropout: float = 0.3
     l2: float = 0.0
     norm_momentum: float = NORM_MOMENTUM
+    excess: bool = False  # beside the mean over time, the mean of what lies above it
     loudest_frames: int = 0  # whose statistics answer too; 0: none do
     statistics_l2: float = 0.05
 
@@ -55,7 +56,7 @@ def _block(
 
 
 def embedding(plane: Any, options: Options) -> Any:
-    """[batch, frames, features, 1] -> [batch, head]."""
+    """[batch, frames, features, 1] -> [batch, head], twice as wide with ``excess``."""
     strides = (options.time_stride, 1)
     paths = [_block(plane, options.stem, tuple(kernel), options, strides) for kernel in options.stem_kernels]
     x = layers.Concatenate()([layers.AveragePooling2D(tuple(options.stem_pool))(path) for path in paths])
@@ -63,8 +64,12 @@ def embedding(plane: Any, options: Options) -> Any:
         x = _block(x, width, (3, 3), options)
         x = layers.AveragePooling2D(tuple(pool))(x)
     x = _block(x, options.head, (1, 1), options)
-    x = layers.GlobalAveragePooling2D()(x)
-    return layers.Dropout(options.dropout)(x)
+    seen = layers.GlobalAveragePooling2D()(x)
+    if options.excess:
+        steps = layers.AveragePooling2D((1, x.shape[2]))(x)
+        excess = layers.ReLU()(layers.Subtract()([steps, layers.AveragePooling2D((x.shape[1], 1))(steps)]))
+        seen = layers.Concatenate()([seen, layers.GlobalAveragePooling2D()(excess)])
+    return layers.Dropout(options.dropout)(seen)
 
 
 def statistics(features: Any, shape: Shape, options: Options) -> Any:
