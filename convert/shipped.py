@@ -22,7 +22,9 @@ LIST = Path(__file__).parent / "shipped.toml"
 
 
 def shipped() -> dict[str, dict[str, Any]]:
-    """The models that ship: name -> recipe, seed, minutes, and overrides of the recipe (set), if any."""
+    """The models that ship: name -> recipe, seed, minutes, and overrides of the recipe (set) and options of the
+    conversion (convert), if any.
+    """
     return tomllib.loads(LIST.read_text(encoding="utf-8"))
 
 
@@ -73,7 +75,7 @@ def _make(name: str, entry: dict[str, Any], run: Path, models: Path) -> int:
         return status
     path, card = models / f"{name}.tflite", models / f"{name}.md"
     before = digests(path)
-    arguments = [str(run), "-o", str(path), "--card", str(card)]
+    arguments = [str(run), "-o", str(path), "--card", str(card), *entry.get("convert", [])]
     evaluation = EVALUATIONS / f"{name}.json"
     if evaluation.is_file():
         arguments += ["--evaluation", str(evaluation)]
