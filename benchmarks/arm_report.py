@@ -14,7 +14,7 @@ from pathlib import Path
 from arm_cycles import CORES, COVERAGE, Table, measure
 from arm_instructions import ALLOWED_GROWTH
 
-from edge_ser.model import DEFAULT_MODEL
+from edge_ser.model import DEFAULT_MODEL, Model
 
 HOME = Path(__file__).resolve().parent.parent
 SUITES = {
@@ -28,7 +28,8 @@ BOARDS = {
     "Pi 4, 1.5 GHz": ("cortex-a72", 1.5e9),
     "Pi 5, 2.4 GHz": ("neoverse-n1", 2.4e9),
 }
-WINDOW = "{runtime}: a window of 3 s, {model}"  # how arm_stages.py calls one run of a model
+WINDOW = "{runtime}: a window of 3 s{runs}, {model}"  # how arm_stages.py calls what a model does for a window
+RUNS = 1 + len(Model.load(DEFAULT_MODEL).warps)
 OURS_AND_RIVALS = [  # (title, our stage, the rival's)
     (
         "MFCC of a frame, kaldi-native-fbank",
@@ -38,8 +39,8 @@ OURS_AND_RIVALS = [  # (title, our stage, the rival's)
     *(
         (
             f"window of 3 s on {runtime}, Light-SERNet {kind}",
-            WINDOW.format(runtime=runtime, model=DEFAULT_MODEL),
-            WINDOW.format(runtime=runtime, model=f"light-sernet-{kind}"),
+            WINDOW.format(runtime=runtime, model=DEFAULT_MODEL, runs=f" in {RUNS} runs" if RUNS > 1 else ""),
+            WINDOW.format(runtime=runtime, model=f"light-sernet-{kind}", runs=""),
         )
         for runtime in ("ai_edge_litert", "tflite_runtime")
         for kind in ("int8", "float32")

@@ -22,7 +22,7 @@ LIST = Path(__file__).parent / "shipped.toml"
 
 
 def shipped() -> dict[str, dict[str, Any]]:
-    """The models that ship: name -> recipe, seed, minutes, and overrides of the recipe (set) and options of the
+    """The models that ship: name -> recipe, seed, minutes; overrides of the recipe (set) and options of the
     conversion (convert), if any.
     """
     return tomllib.loads(LIST.read_text(encoding="utf-8"))
