@@ -243,6 +243,8 @@ class Lowering:
         along = axis or 0
         sign = -1 if held.negative else 1
         codes, scale = quantise_weights(sign * weights.data, axis)
+        if (scale == scale[0]).all():  # as of a mean
+            scale = scale[:1]
         key = (subgraph, weights, sign)
         if key not in self._constants:
             self._constants[key] = self.writer.tensor(subgraph, weights.shape, "int8", scale, 0, codes, along)

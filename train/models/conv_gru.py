@@ -5,8 +5,11 @@ frames before a chunk are a state (a ring) and nothing is computed twice. Sixtee
 step is judged by what the convolutions see in it and by what the GRU remembers; averaged over the steps, the
 first is what the CNN's global mean does.
 
-Layers, for the rewrite as a step: "pad_*" (zeros before the first frame), "conv_*", "norm_*", "pool_*",
-"bands" (mean over quefrency), "gru", "joined" (both), "emotion_steps" (Dense, logits of each step), "emotion"
+Blocks may be separable (Howard et al. 2017, MobileNets): each channel by itself, then all of them position by
+position, which buys twice the channels for their bytes.
+
+Layers, for the rewrite as a step: "pad_*" (zeros before the first frame), "deep_*" (a channel by itself), "conv_*",
+"norm_*", "pool_*", "bands" (mean over quefrency), "gru", "joined" (both), "emotion_steps" (Dense, logits of each step), "emotion"
 (their mean).
 """
 
@@ -30,7 +33,9 @@ STRIDE = 4  # frames from one output of the first convolutions to the next
 
 @dataclass(frozen=True)
 class Options:
-    """Widths in channels; ``pools`` is one [time, quefrency] pair per convolution of ``widths``."""
+    """Widths in channels; ``pools`` is one [time, quefrency] pair per block of ``widths``, which are separable
+    from the ``separable_from``-th on (0: none).
+    """
 
     stem: int = 10
     widths: list[int] = field(default_factory=lambda: [24, 32, 40])
@@ -38,6 +43,7 @@ class Options:
     head: int = 64
     units: int = 32
     dropout: float = 0.3
+    separable_from: int = 0
 
     @property
     def chunk_frames(self) -> int:
@@ -47,12 +53,21 @@ class Options:
 
 def _causal(x: Any, width: int, kernel: tuple[int, int], stride: int, name: str) -> Any:
     """A convolution whose output sees no frame behind its own stride's last."""
-    front, side = kernel[0] - stride, kernel[1] // 2
-    if front or side:
-        x = layers.ZeroPadding2D(((front, 0), (side, side)), name=f"pad_{name}")(x)
+    x = _padded(x, kernel, stride, name)
     x = layers.Conv2D(width, kernel, (stride, 1), "valid", use_bias=False, name=f"conv_{name}")(x)
     x = layers.BatchNormalization(name=f"norm_{name}")(x)
     return layers.ReLU(name=f"relu_{name}")(x)
+
+
+def _padded(x: Any, kernel: tuple[int, int], stride: int, name: str) -> Any:
+    front, side = kernel[0] - stride, kernel[1] // 2
+    return layers.ZeroPadding2D(((front, 0), (side, side)), name=f"pad_{name}")(x) if front or side else x
+
+
+def _separable(x: Any, width: int, name: str) -> Any:
+    x = layers.DepthwiseConv2D((3, 3), use_bias=False, name=f"deep_{name}")(_padded(x, (3, 3), 1, name))
+    x = layers.BatchNormalization(name=f"norm_deep_{name}")(x)
+    return _causal(x, width, (1, 1), 1, name)
 
 
 def build(shape: Shape, options: Options) -> keras.Model:
@@ -68,8 +83,12 @@ def build(shape: Shape, options: Options) -> keras.Model:
     ]
     x = layers.Concatenate(name="stem")(paths)
     for number, (width, pool) in enumerate(zip(options.widths, options.pools, strict=True), start=1):
-        x = _causal(x, width, (3, 3), 1, str(number))
-        x = layers.AveragePooling2D(tuple(pool), name=f"pool_{number}")(x)
+        if 0 < options.separable_from <= number:
+            x = _separable(x, width, str(number))
+        else:
+            x = _causal(x, width, (3, 3), 1, str(number))
+        if max(pool) > 1:
+            x = layers.AveragePooling2D(tuple(pool), name=f"pool_{number}")(x)
     x = _causal(x, options.head, (1, 1), 1, "head")
     x = layers.AveragePooling2D((1, int(x.shape[2])), name="bands")(x)
     seen = layers.Reshape((-1, options.head), name="steps")(x)
