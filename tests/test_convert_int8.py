@@ -15,6 +15,7 @@ from train.backend import configure
 configure()
 
 import keras  # noqa: E402
+from tensorflow.lite.python import schema_py_generated as schema  # noqa: E402
 
 from convert.compiler import Options, compile_model  # noqa: E402
 from convert.integers import Quant, centred, quant_of_range, quantise, quantise_weights  # noqa: E402
@@ -200,3 +201,14 @@ def test_weights_have_a_scale_for_each_channel():
     codes, scale = quantise_weights(weights, 0)
     np.testing.assert_array_equal(codes, [[64, -127], [0, 0], [64, 127]])
     np.testing.assert_allclose(scale[[0, 2]], [2 / 127, 0.5 / 127], rtol=1e-6)
+
+
+def test_the_equal_weights_of_a_mean_share_one_scale():
+    inputs = keras.Input((20, 12))
+    x = keras.layers.Conv2D(24, 3, activation="relu")(keras.layers.Reshape((20, 12, 1))(inputs))
+    x = keras.layers.Flatten()(keras.layers.AveragePooling2D(2)(x))
+    model = enliven(keras.Model(inputs, keras.layers.Dense(5)(x)))
+    compiled = compile_model(model, sequences(16, 20, 12), Options(20, False))
+    graph = schema.ModelT.InitFromObj(schema.Model.GetRootAs(compiled.flatbuffer)).subgraphs[0]
+    scales = {tuple(each.shape): len(each.quantization.scale) for each in graph.tensors if each.quantization}
+    assert (scales[24, 3, 3, 1], scales[1, 2, 2, 24]) == (24, 1)

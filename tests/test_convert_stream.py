@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from convert_parts import causal_cnn, recurrent_step, sequences
+from convert_parts import causal_cnn, enliven, recurrent_step, sequences
 from small_models import LABELS, record
 
 from edge_ser.engine import Engine
@@ -13,12 +13,24 @@ from train.backend import configure
 
 configure()
 
+import keras  # noqa: E402
+
 from convert.compiler import Options, compile_model  # noqa: E402
 from convert.interpret import run_graph  # noqa: E402
 from convert.modelfile import pack  # noqa: E402
 from convert.recurrent import Precision  # noqa: E402
+from train.models import Shape, conv_gru  # noqa: E402
 
 FEATURES, CHUNK = 13, 4
+
+
+def separable_gru():
+    keras.utils.set_random_seed(5)
+    pools = [[1, 2], [1, 1], [1, 1]]
+    options = conv_gru.Options(widths=[12, 16, 16], pools=pools, head=16, units=12, separable_from=2)
+    return enliven(conv_gru.build(Shape(None, FEATURES, len(LABELS)), options))
+
+
 MODELS = {
     "gru": lambda: recurrent_step("gru", 1, features=FEATURES),
     "gru 2": lambda: recurrent_step("gru_after", 2, features=FEATURES),
@@ -26,6 +38,7 @@ MODELS = {
     "lstm 2": lambda: recurrent_step("lstm", 2, features=FEATURES),
     "lstm with 16 bits": lambda: recurrent_step("lstm", 1, features=FEATURES),
     "causal cnn": lambda: causal_cnn(features=FEATURES),
+    "separable gru": separable_gru,
 }
 
 

@@ -5,12 +5,12 @@ frames before a chunk are a state (a ring) and nothing is computed twice. Sixtee
 step is judged by what the convolutions see in it and by what the GRU remembers; averaged over the steps, the
 first is what the CNN's global mean does.
 
-Blocks may be separable (Howard et al. 2017, MobileNets): each channel by itself, then all of them position by
-position, which buys twice the channels for their bytes.
+Blocks may be separable (Howard et al. 2017, MobileNets): each channel by itself, then all of them position
+by position, which buys twice the channels for their bytes.
 
-Layers, for the rewrite as a step: "pad_*" (zeros before the first frame), "deep_*" (a channel by itself), "conv_*",
-"norm_*", "pool_*", "bands" (mean over quefrency), "gru", "joined" (both), "emotion_steps" (Dense, logits of each step), "emotion"
-(their mean).
+Layers, for the rewrite as a step: "pad_*" (zeros before the first frame), "deep_*" (a channel by itself),
+"conv_*", "norm_*", "pool_*", "bands" (mean over quefrency), "gru", "joined" (both), "emotion_steps" (Dense,
+logits of each step), "emotion" (their mean).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ STRIDE = 4  # frames from one output of the first convolutions to the next
 
 @dataclass(frozen=True)
 class Options:
-    """Widths in channels; ``pools`` is one [time, quefrency] pair per block of ``widths``, which are separable
-    from the ``separable_from``-th on (0: none).
+    """Widths in channels; ``pools`` is one [time, quefrency] pair per block of ``widths``. Blocks are
+    separable from the ``separable_from``-th on; 0: none.
     """
 
     stem: int = 10
