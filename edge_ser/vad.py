@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -31,6 +31,7 @@ ASKED_CHUNKS = 6
 VOICE_THRESHOLD = 0.3
 PEAK = 0.5  # Silero knows voices of usual level: what is quieter is raised to this,
 MOST_GAIN = 100.0  # by 40 dB at most
+SHOUT_PEAK = 0.1  # and it takes a shout for a voice when it is turned down to this
 SURE = 0.4  # that a chunk is a voice
 SURE_LIVE = 0.85  # where windows overlap, so that a sound is judged several times and one error is enough
 SURE_SHARE = 1 / 6  # of a window's chunks, from which somebody speaks in it: half a second of three
@@ -101,8 +102,16 @@ class SileroVoice:
 
 def gain_of(samples: NDArray[np.float32]) -> np.float32:
     """What raises quiet samples to the level that Silero knows; 1 for loud ones and for silence."""
+    return np.float32(max(_gain_to(PEAK, samples), 1.0))
+
+
+def _gain_of_a_shout(samples: NDArray[np.float32]) -> np.float32:
+    return np.float32(_gain_to(SHOUT_PEAK, samples))
+
+
+def _gain_to(wanted: float, samples: NDArray[np.float32]) -> float:
     peak = float(np.abs(samples).max(initial=0.0))
-    return np.float32(min(max(PEAK / peak, 1.0), MOST_GAIN) if peak else 1.0)
+    return min(wanted / peak, MOST_GAIN) if peak else 1.0
 
 
 @contextmanager
@@ -146,20 +155,32 @@ class Talk:
     """Whether somebody speaks in the windows of a recording or a stream, asked for from front to back.
 
     A window counts as speech when Silero is sure of a share of its chunks (SURE_SHARE): many that are likely
-    tell a voice from a sneeze better than a few that are certain, and reverberation leaves no others.
-    It hears them in their order and only until that is settled, and what it found serves every window that
-    holds it: less than half of running speech is heard, and all of what is none.
+    tell a voice from a sneeze better than a few that are certain, and reverberation leaves no others. What
+    is no speech as loud as it is may be a shout, and is heard again turned down.
     """
 
     def __init__(self, voice: Voice, sure: float = SURE) -> None:
+        self._hearings = [_Hearing(voice, sure, gain) for gain in (gain_of, _gain_of_a_shout)]
+
+    def heard_in(self, start: int, samples: NDArray[np.float32]) -> bool:
+        """Whether there is speech in these ``samples`` (16 kHz), the first of which is at ``start``."""
+        return any(hearing.heard_in(start, samples) for hearing in self._hearings)
+
+
+class _Hearing:
+    """Hears the chunks of windows in their order and only until it is settled whether there is speech in one;
+    what it found serves every window that holds it: less than half of running speech is heard.
+    """
+
+    def __init__(self, voice: Voice, sure: float, gain: Callable[[NDArray[np.float32]], np.float32]) -> None:
         self._voice = voice
         self._bar = sure
+        self._gain = gain
         self._resets = -1  # of the voice, when it was last heard for this
         self._next = -1  # position of the chunk to hear next
         self._sure: list[int] = []  # positions of chunks that were a voice
 
     def heard_in(self, start: int, samples: NDArray[np.float32]) -> bool:
-        """Whether there is speech in these ``samples`` (16 kHz), the first of which is at ``start``."""
         end = start + len(samples)
         follows = start <= self._next <= end
         if not follows:
@@ -169,7 +190,7 @@ class Talk:
             self._resets = self._voice.resets
         self._sure = [position for position in self._sure if start <= position <= end - CHUNK]
         enough = max(1, int(SURE_SHARE * len(samples) / CHUNK))
-        gain = gain_of(samples)
+        gain = self._gain(samples)
         while len(self._sure) < enough and self._next + CHUNK <= end:
             at = self._next - start
             if self._voice.probability(gain * samples[at : at + CHUNK]) > self._bar:
