@@ -72,6 +72,10 @@ class Voice(Protocol):
         """That there is a voice in the next CHUNK samples."""
         ...
 
+    def another(self) -> Voice:
+        """A detector of its kind, which has heard nothing."""
+        ...
+
 
 class SileroVoice:
     """Silero's detector, from a clean state for each question. ``ConfigError`` where it is not installed."""
@@ -98,6 +102,9 @@ class SileroVoice:
 
     def probability(self, chunk: NDArray[np.float32]) -> float:
         return float(self._detector.process_samples(chunk.tolist()))
+
+    def another(self) -> Voice:
+        return SileroVoice()
 
 
 def gain_of(samples: NDArray[np.float32]) -> np.float32:
@@ -160,11 +167,18 @@ class Talk:
     """
 
     def __init__(self, voice: Voice, sure: float = SURE) -> None:
-        self._hearings = [_Hearing(voice, sure, gain) for gain in (gain_of, _gain_of_a_shout)]
+        self._voice, self._sure = voice, sure
+        self._as_it_is = _Hearing(voice, sure, gain_of)
+        self._turned_down: _Hearing | None = None
 
     def heard_in(self, start: int, samples: NDArray[np.float32]) -> bool:
         """Whether there is speech in these ``samples`` (16 kHz), the first of which is at ``start``."""
-        return any(hearing.heard_in(start, samples) for hearing in self._hearings)
+        if self._as_it_is.heard_in(start, samples):
+            return True
+        if self._turned_down is None:
+            # By a detector of its own: one that is asked about something else in between loses the thread.
+            self._turned_down = _Hearing(self._voice.another(), self._sure, _gain_of_a_shout)
+        return self._turned_down.heard_in(start, samples)
 
 
 class _Hearing:

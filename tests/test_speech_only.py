@@ -130,10 +130,15 @@ def test_speech_only_is_true_or_false(window_model) -> None:
 
 class Counting(SileroVoice):
     asked = 0
+    other = None
 
     def probability(self, chunk: np.ndarray) -> float:
         self.asked += 1
         return super().probability(chunk)
+
+    def another(self) -> Counting:
+        self.other = Counting()
+        return self.other
 
 
 def test_running_speech_is_heard_in_part_and_noise_once_at_each_level() -> None:
@@ -143,8 +148,9 @@ def test_running_speech_is_heard_in_part_and_noise_once_at_each_level() -> None:
     starts = range(0, len(speech) - window + 1, RATE_HZ)
     assert all(talk.heard_in(start, speech[start : start + window]) for start in starts)
     assert voice.asked < len(speech) / CHUNK / 2
+    assert voice.other is None
     voice.asked = 0
     talk = Talk(voice)
     noise = RNG.normal(0, 0.1, 9 * RATE_HZ).astype(np.float32)
     assert not any(talk.heard_in(start, noise[start : start + window]) for start in starts)
-    assert voice.asked == 2 * (len(noise) // CHUNK)
+    assert voice.asked == voice.other.asked == len(noise) // CHUNK
