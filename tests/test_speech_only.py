@@ -154,3 +154,20 @@ def test_running_speech_is_heard_in_part_and_noise_once_at_each_level() -> None:
     noise = RNG.normal(0, 0.1, 9 * RATE_HZ).astype(np.float32)
     assert not any(talk.heard_in(start, noise[start : start + window]) for start in starts)
     assert voice.asked == voice.other.asked == len(noise) // CHUNK
+
+
+class Gentle(Counting):
+    """Knows no voice that is louder than a tenth of full scale, as Silero knows some shouts."""
+
+    def probability(self, chunk: np.ndarray) -> float:
+        return float(0.05 < np.abs(chunk).max() < 0.11)
+
+    def another(self) -> Gentle:
+        return Gentle()
+
+
+@pytest.mark.parametrize("peak", [0.02, 0.3, 0.9])
+def test_what_is_no_voice_as_it_is_is_heard_again_turned_down(peak: float) -> None:
+    shout = np.float32(peak) * np.sin(np.arange(3 * RATE_HZ) * 0.2).astype(np.float32)
+    assert Talk(Gentle()).heard_in(0, shout)
+    assert not Talk(Gentle()).heard_in(0, np.zeros_like(shout))
