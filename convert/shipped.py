@@ -123,13 +123,17 @@ def _discard_other(run: Path, entry: dict[str, Any]) -> None:
     from train.fit import discard
     from train.recipe import deciding, load_recipe
     from train.selection import select
+    from train.task import Task
+    from train.teacher import teacher_tasks
     from train.utterance import manifest_digest
 
     if not (run / "run.json").is_file():
         return
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     recipe = load_recipe(entry["recipe"], entry.get("set", []))
-    data = manifest_digest(select(recipe.data, corpora_root()).utterances)
-    made = (deciding(record["recipe"]), record["seed"], record["manifest_digest"])
-    if made != (deciding(recipe.as_dict()), entry["seed"], data):
+    chosen = tuple(select(recipe.data, corpora_root()).utterances)
+    task = Task(recipe.as_dict(), chosen, (), str(corpora_root()), str(run), entry["seed"])
+    teachers = [Path(each.folder).name for each in teacher_tasks(task, recipe)]
+    made = (deciding(record["recipe"]), record["seed"], record["manifest_digest"], record.get("teachers", []))
+    if made != (deciding(recipe.as_dict()), entry["seed"], manifest_digest(chosen), teachers):
         discard(run)

@@ -20,6 +20,7 @@ from train.recipe import Recipe, deciding
 from train.run_folder import SCHEMA, git_commit, versions
 from train.splits import make_folds, protocol
 from train.task import Task, run_task
+from train.teacher import teacher_tasks
 from train.utterance import Utterance, manifest_digest, read_utterances
 
 
@@ -56,7 +57,7 @@ def cross_validate(
                 command,
                 tuple(tuple(each) for each in choices),
             )
-            _check_same(task)
+            _check_same(task, recipe)
             tasks.append((task, fold.name))
     tell(f"{recipe.name}: {protocol(recipe.evaluation)}, seeds {recipe.evaluation.seeds}: {len(tasks)} fits")
     if together:
@@ -64,6 +65,11 @@ def cross_validate(
 
         fit_together(recipe, [task for task, _ in tasks], workers, tell)
     with open_executor(workers, cluster) as executor:
+        teachers = {each.folder: each for task, _ in tasks for each in teacher_tasks(task, recipe)}
+        if teachers:
+            tell(f"{recipe.name}: {len(teachers)} teachers first, by {recipe.teacher.recipe}")
+        for future in [executor.submit(run_task, each) for each in teachers.values()]:
+            tell(f"teacher {Path(future.result()).name}")
         running = {executor.submit(run_task, task): (task, name) for task, name in tasks}
         for count, future in enumerate(as_completed(running), start=1):
             task, name = running[future]
@@ -79,7 +85,7 @@ def cross_validate(
     return result
 
 
-def _check_same(task: Task) -> None:
+def _check_same(task: Task, recipe: Recipe) -> None:
     """Throw away a finished fold that was of another recipe or other data."""
     from train.fit import discard
 
@@ -88,6 +94,8 @@ def _check_same(task: Task) -> None:
         run = json.loads(path.read_text())
         same_data = run["manifest_digest"] == manifest_digest([*task.train, *task.held_out])
         same_fit = deciding(run["recipe"]) == deciding(task.recipe)
+        teachers = [Path(each.folder).name for each in teacher_tasks(task, recipe)]
+        same_fit &= run.get("teachers", []) == teachers
         if not same_data or (not task.choices and not same_fit):
             discard(Path(task.folder))
 

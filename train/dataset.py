@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,8 @@ class Batch:
 
 class TrainingSet:
     """The training utterances of a run, as batches that depend on the seed and the epoch alone."""
+
+    teacher: Callable[[Features, np.random.Generator], Features] | None = None  # train/teacher.py
 
     def __init__(
         self, recipe: Recipe, extractor: Extractor, utterances: Sequence[Utterance], seed: int
@@ -138,7 +140,17 @@ class TrainingSet:
             batch = Batch(padded(inputs), *self.targets.of(owners))
             if self.recipe.input.silence == "class":
                 self._mark_silence(chosen, batch)
+            if self.teacher is not None:
+                self._teach(batch, rng)
             yield mixed_up(batch, self.recipe.fit.mixup, rng) if self.recipe.fit.mixup else batch
+
+    def _teach(self, batch: Batch, rng: np.random.Generator) -> None:
+        """Blend what the teacher says of each input into the targets of the emotion and its branches."""
+        assert self.teacher is not None
+        weight = np.float32(self.recipe.teacher.weight)
+        said = self.teacher(batch.inputs, rng)
+        for head in {"emotion", *BRANCHES} & batch.targets.keys():
+            batch.targets[head][:] = (1 - weight) * batch.targets[head] + weight * said
 
     def _order(self, rng: np.random.Generator, steps: int = 0) -> list[NDArray[np.int64]]:
         size = self.recipe.fit.batch_size

@@ -29,6 +29,7 @@ from train.progress import Progress
 from train.recipe import Recipe
 from train.run_folder import begin, finish
 from train.targets import classes_of, head_widths
+from train.teacher import Teacher
 from train.tensorboard import Board
 from train.utterance import Utterance
 
@@ -44,8 +45,11 @@ def fit(
     seed: int = 0,
     command: str = "",
     quiet: bool = False,
+    teachers: Sequence[Path] = (),
 ) -> None:
     """Train ``recipe`` on ``train`` and leave a run in ``folder`` (docs/training.md says what a run holds).
+
+    ``teachers`` are the finished runs of its teacher, for a recipe that has one (train/teacher.py).
 
     A ``folder`` that already holds the finished run is left alone. One that was begun is continued, or begun
     anew when it belongs to another recipe, seed, list or commit of the front end.
@@ -55,10 +59,12 @@ def fit(
     if (folder / "run.json").is_file():
         return
     begun = time.process_time()
-    work = begin(folder, recipe, train, held_out, seed, command)
+    work = begin(folder, recipe, train, held_out, seed, command, teachers)
     keras.utils.clear_session()
     extractor = Extractor(recipe, root)
     data = TrainingSet(recipe, extractor, train, seed)
+    if teachers:
+        data.teacher = Teacher(teachers, extractor, data.normalise).answers
     shape = Shape(extractor.frames, extractor.n_features, len(classes_of(recipe)), head_widths(recipe))
     model = build_model(recipe.model, shape, seed)
     _compile(model, recipe, data.steps)

@@ -100,6 +100,17 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """Networks of another recipe that learn from the same utterances first; ``weight`` is the share of their
+    answers, averaged, in what is then learnt. An empty ``recipe``: none.
+    """
+
+    recipe: str = ""
+    seeds: list[int] = field(default_factory=list)
+    weight: float = 0.7
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The protocol of ``python -m train cv``."""
 
@@ -121,6 +132,7 @@ class Recipe:
     augment: dict[str, dict[str, Any]] = field(default_factory=dict)
     optimizer: Optimizer = field(default_factory=Optimizer)
     fit: Fit = field(default_factory=Fit)
+    teacher: Teacher = field(default_factory=Teacher)
     evaluation: Evaluation = field(default_factory=Evaluation)
     published: dict[str, str] = field(
         default_factory=dict
@@ -158,7 +170,7 @@ def recipe_from_dict(tree: Mapping[str, Any], where: str) -> Recipe:
     messages.
     """
     from train.augment import check_augment
-    from train.models import check_model
+    from train.models import architecture, check_model
 
     recipe = _build(Recipe, tree, where)
     check_model(recipe.model, where)
@@ -166,6 +178,10 @@ def recipe_from_dict(tree: Mapping[str, Any], where: str) -> Recipe:
     options = frontend_options(recipe)
     if recipe.input.warps:
         _check_warps(recipe, options, where)
+    if recipe.teacher.recipe and hasattr(architecture(recipe.model.architecture), "fit"):
+        raise ConfigError(f"{where}: {recipe.model.architecture} is no network and cannot have a teacher")
+    if not 0.0 <= recipe.teacher.weight <= 1.0:
+        raise ConfigError(f"{where}: teacher.weight = {recipe.teacher.weight} is not between 0 and 1")
     for merged in recipe.data.merge.values():
         if merged not in recipe.data.labels:
             raise ConfigError(f"{where}: data.merge leads to {merged!r}, which data.labels lacks")
@@ -192,8 +208,11 @@ def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
     kept = {
         name: part for name, part in recipe.items() if name not in ("description", "evaluation", "published")
     }
-    if not recipe.get("input", {}).get("warps", True):  # runs of before there were any do not name them
+    # Runs of before there were warps or teachers do not name them.
+    if not recipe.get("input", {}).get("warps", True):
         kept["input"] = {name: value for name, value in recipe["input"].items() if name != "warps"}
+    if not recipe.get("teacher", {}).get("recipe"):
+        kept.pop("teacher", None)
     return kept
 
 

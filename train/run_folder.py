@@ -32,6 +32,7 @@ def begin(
     held_out: Sequence[Utterance],
     seed: int,
     command: str,
+    teachers: Sequence[Path] = (),
 ) -> Path:
     """The folder to work in: what was begun of the very same run is kept, anything else there is removed."""
     work = folder.with_name(f".{folder.name}.partial")
@@ -45,6 +46,8 @@ def begin(
         "frontend_build": frontend_digest(),
         "versions": versions(),
     }
+    if teachers:
+        started["teachers"] = [each.name for each in teachers]
     record = work / "started.json"
     if record.is_file() and json.loads(record.read_text())["same"] == started:
         return work

@@ -39,9 +39,12 @@ def run_task(task: Task, quiet: bool = True) -> str:
 
         recipe = choose(task, recipe)
     module = architecture(recipe.model.architecture)
+    given = (recipe, task.train, task.held_out, Path(task.root), folder, task.seed, task.command, quiet)
     if hasattr(module, "fit"):
-        train = module.fit
+        module.fit(*given)
     else:
-        from train.fit import fit as train
-    train(recipe, task.train, task.held_out, Path(task.root), folder, task.seed, task.command, quiet)
+        from train.fit import fit
+        from train.teacher import teacher_tasks
+
+        fit(*given, [Path(run_task(each, quiet)) for each in teacher_tasks(task, recipe)])
     return task.folder
