@@ -125,6 +125,30 @@ def test_a_path_by_itself_keeps_its_int8_outputs_to_the_bit(name, plain):
     np.testing.assert_array_equal(codes(after, x, plain), said)
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["xnnpack", "tflite"])
+def test_the_pool_of_a_position_is_a_convolution_and_keeps_int8_outputs_to_the_bit(plain):
+    model, x = light(stem_kernels=[[11, 1]]), sequences(12, FRAMES, FEATURES, seed=9)
+    before, after = observed(model, FRAMES), packed(model)
+    pools = [op for op in before.ops if op.kind == "DEPTHWISE_CONV_2D" and op.inputs[0].shape[2] == FEATURES]
+    assert [op.inputs[1].shape for op in pools] == [(1, 1, 2, 6)]
+    filters = [op.inputs[1].shape for op in after.ops if op.kind == "CONV_2D"]
+    assert filters[:2] == [(12, 3, 1, 8), (6, 1, 1, 12)]
+    assert FEATURES not in [op.inputs[0].shape[2] for op in after.ops if op.kind == "DEPTHWISE_CONV_2D"]
+    said = codes(before, x, plain)
+    assert np.ptp(said) > 50
+    np.testing.assert_array_equal(codes(after, x, plain), said)
+
+
+@pytest.mark.parametrize("pool", [[2, 2], [1, 4], [2, 1]])
+def test_a_pool_of_more_or_less_than_a_position_stays_a_pool(pool):
+    model, x = light(stem_kernels=[[11, 1]], stem_pool=pool), sequences(4, FRAMES, FEATURES)
+    graph = packed(model)
+    assert tuple(pool) in {
+        tuple(op.inputs[1].shape[1:3]) for op in graph.ops if op.kind == "DEPTHWISE_CONV_2D"
+    }
+    np.testing.assert_allclose(run_float(graph, x)[:, 0], model(x, training=False), atol=2e-6, rtol=1e-5)
+
+
 def test_paths_of_one_span_become_one_convolution_and_one_pool():
     """[3, 9] and [3, 3] see one position of frames, [11, 1] three: joined with it, they would cost more."""
     graph = packed(WINDOWS["as it ships"]())

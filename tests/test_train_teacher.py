@@ -22,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 from train.cv import cross_validate  # noqa: E402
 from train.dataset import TrainingSet, measure  # noqa: E402
+from train.fit import fit  # noqa: E402
 from train.models import load_model  # noqa: E402
 from train.predict import softmax  # noqa: E402
 from train.teacher import Teacher, teacher_tasks  # noqa: E402
@@ -181,6 +182,13 @@ def test_a_pupil_learns_other_weights_than_without_its_teacher(
     assert "teachers" not in json.loads((tmp_path / "alone" / "run.json").read_text())
     both = [load_model(Path(each.folder) / "model.keras").get_weights() for each in (task, alone)]
     assert any(not np.allclose(one, other) for one, other in zip(*both, strict=True))
+
+
+def test_a_fit_without_the_teachers_that_its_recipe_names_is_refused(
+    task: Task, pupil: Recipe, corpus: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="fit needs the runs of its teachers"):
+        fit(pupil, task.train, task.held_out, corpus, tmp_path / "run", quiet=True)
 
 
 def test_cross_validation_trains_teachers_once_a_fold_and_forgets_a_fit_of_others(

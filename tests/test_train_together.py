@@ -73,7 +73,7 @@ def test_a_recipe_of_whole_utterances_is_padded_to_one_length(
         "--seeds",
         "0",
         "--together",
-        overrides=[*overrides, options, "input.max_frames=320"],
+        overrides=[*overrides, options, "input.max_frames=320", "teacher={}"],
     )
     assert done.returncode == 0, done.stderr
     found = scores(tmp_path / "steps")
@@ -87,6 +87,7 @@ def test_what_cannot_be_fitted_together_is_refused_in_a_line(
     for given, recipe, reason in (
         (tensorflow, "emodb-cnn", "--together needs JAX: set KERAS_BACKEND=jax"),
         (environment, "emodb-rnn", "--together: inputs must have one length"),
+        (environment, "emodb-conv-gru", "--together: emodb-conv-gru has a teacher"),
     ):
         done = cross_validate(given, tmp_path / recipe, recipe, "--together", overrides=[])
         assert done.returncode == 5 and reason in done.stderr

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_ser.errors import ConfigError
 from train.arrays import Scores
 from train.atomic import write_text
 from train.checkpoint import load_checkpoint, save_checkpoint
@@ -58,6 +59,10 @@ def fit(
 
     if (folder / "run.json").is_file():
         return
+    if len(teachers) != len(recipe.teacher.seeds if recipe.teacher.recipe else []):
+        raise ConfigError(
+            f"{recipe.name}: fit needs the runs of its teachers; train.task.run_task makes them"
+        )
     begun = time.process_time()
     work = begin(folder, recipe, train, held_out, seed, command, teachers)
     keras.utils.clear_session()
