@@ -30,7 +30,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from convert.data import Source
+from convert.data import Source, in_chunks
+from convert.pipeline import stride
 from convert.reference import reference
 from convert.run import Run, read_run
 from edge_ser.adaptation import Adaptation
@@ -63,6 +64,8 @@ class Fold:
             record={"reference": reference(source, run.train), "graph": {"sha256": str(folder)}},
         )
         self.network = run.load_model()
+        self.step_frames = stride(self.network) if run.step else 0
+        self.repeat_frames = source.repeat_frames
         self.samples = [source.extractor.samples(each) for each in self.utterances]
         self.frontend = source.extractor.frontend
         self.hearings = source.hearings
@@ -71,6 +74,9 @@ class Fold:
 
     def _windows(self, windows: np.ndarray, sound: np.ndarray) -> list[tuple[np.ndarray, int]]:
         """The windows [frames, features], and how many frames of each hold sound: as Engine.adapt has it."""
+        if self.step_frames:
+            whole = [in_chunks(each, self.step_frames, self.repeat_frames) for each in windows]
+            return [(each, len(each)) for each in whole]
         heard = -(-len(sound) // self.options.hop_length)
         return [(window, min(heard, len(window))) for window in windows]
 

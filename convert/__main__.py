@@ -67,6 +67,12 @@ def _common(command: argparse.ArgumentParser) -> None:
         "--window-s", type=float, metavar="S", help="the window of a run on whole utterances"
     )
     command.add_argument(
+        "--repeat-to-s",
+        type=float,
+        metavar="S",
+        help="step models: shorter recordings are heard again until they are so long (default 2; 0: never)",
+    )
+    command.add_argument(
         "--per-cell", type=int, default=2, help="calibration utterances per speaker and class"
     )
     command.add_argument("--seed", type=int, default=0, help="of the choice of calibration utterances")
@@ -90,12 +96,16 @@ def settings_of(arguments: argparse.Namespace) -> Any:
     from convert.runtimes import tflite_python
     from train.corpora import corpora_root
 
+    repeat_to_s = Settings.repeat_to_s if arguments.repeat_to_s is None else arguments.repeat_to_s
+    if not 0 <= repeat_to_s <= 3:
+        raise ConfigError("--repeat-to-s must be between 0 and 3, the seconds of a live decision")
     if arguments.per_cell < 1:
         raise ConfigError("--per-cell must be at least 1")
     return Settings(
         root=corpora_root(),
         chunk=arguments.chunk,
         window_s=arguments.window_s,
+        repeat_to_s=repeat_to_s,
         per_cell=arguments.per_cell,
         seed=arguments.seed,
         precision=Precision(arguments.state_bits, arguments.per_gate),

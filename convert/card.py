@@ -59,6 +59,10 @@ def _facts(record: Mapping[str, Any]) -> str:
         state = sum(_bytes(entry) for entry in record["state"])
         taken = given["frames"] * frontend["hop_ms"]
         form = f"step: {given['frames']} frames ({taken:g} ms) in, scores out, {state} bytes of state carried"
+        if record["window"].get("repeat_to_s"):
+            form += (
+                f"; what is shorter than {record['window']['repeat_to_s']:g} s is heard again from its start"
+            )
     else:
         window = record["window"]
         form = f"window of {window['length_s']:g} s ({given['frames']} frames), every {window['hop_s']:g} s"

@@ -16,17 +16,21 @@ from train.hearings import Hearings
 from train.recipe import recipe_from_dict
 from train.utterance import Utterance
 
+REPEAT_TO_S = 2.0  # docs/experiments.md
+
 
 @dataclass(frozen=True)
 class Inputs:
     """``features``: one array [frames, features] per window (per utterance in step form), standardised.
 
     ``owners`` [inputs]: the index of each one's utterance. ``hearings``: how the model hears each of them.
+    ``repeat_frames``: a step model hears what is shorter again until it has had so many.
     """
 
     features: list[Float]
     owners: np.ndarray[tuple[int], np.dtype[np.int64]]
     hearings: Hearings = field(default_factory=Hearings)
+    repeat_frames: int = 0
 
     def stacked(self) -> Float:
         """All of them [inputs, frames, features]; shorter ones repeat their frames, so that no frame is
@@ -36,16 +40,29 @@ class Inputs:
         return np.stack([each[np.arange(longest) % len(each)] for each in self.features])
 
 
+def in_chunks(features: Float, frames: int, at_least: int) -> Float:
+    """What a step model hears of a recording's ``features``: whole chunks of ``frames``, and, where they are
+    fewer than ``at_least`` frames, again from the start (docs/formats.md).
+    """
+    whole = features[: len(features) // frames * frames]
+    wanted = round(at_least / frames) * frames
+    return whole[np.arange(wanted) % len(whole)] if 0 < len(whole) < wanted else whole
+
+
 class Source:
     """Reads utterances below ``root`` for a run. ``window_s`` fixes the window of a run trained on whole
-    utterances.
+    utterances, ``repeat_to_s`` is how long a step model hears of a recording at least.
     """
 
-    def __init__(self, run: Run, root: Path, window_s: float | None = None) -> None:
+    def __init__(
+        self, run: Run, root: Path, window_s: float | None = None, repeat_to_s: float = REPEAT_TO_S
+    ) -> None:
         recipe = recipe_from_dict(run.record["recipe"], str(run.folder / "run.json"))
         cut = recipe.input.cut
         self.length_s: float | None = run.record["window"]["length_s"]
         self.hop_s: float | None = run.record["window"]["hop_s"]
+        hop_ms = run.record["frontend"]["hop_ms"]
+        self.repeat_frames = round(1000 * repeat_to_s / hop_ms) if run.step else 0
         if run.step:
             self.length_s = self.hop_s = None
         elif cut == "whole":
@@ -78,4 +95,4 @@ class Source:
             for window in self.extractor.cached(utterance, "windows"):
                 features.append(((window - self.mean) / self.std).astype(np.float32))
                 owners.append(index)
-        return Inputs(features, np.array(owners, np.int64), self.hearings)
+        return Inputs(features, np.array(owners, np.int64), self.hearings, self.repeat_frames)

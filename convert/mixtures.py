@@ -46,4 +46,4 @@ def mixtures(
             features.append((1 - share) * a[:frames] + share * b[:frames])
             owners.append(number)
         nearer.append(utterances[first])
-    return Inputs(features, np.array(owners, np.int64)), nearer
+    return Inputs(features, np.array(owners, np.int64), repeat_frames=inputs.repeat_frames), nearer

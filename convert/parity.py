@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from convert.compiler import Compiled, Options
-from convert.data import Inputs
+from convert.data import Inputs, in_chunks
 from convert.interpret import run_elsewhere, run_graph
 from convert.ir import Float
 from train.dataset import padded
@@ -48,7 +48,7 @@ def measure_logits(model: Any, compiled: Compiled, inputs: Inputs, step: bool) -
     those of a model with warps the means over the runs of a window, as the device has them.
     """
     whole = [
-        features[: len(features) // compiled.frames * compiled.frames] if step else features
+        in_chunks(features, compiled.frames, inputs.repeat_frames) if step else features
         for features in inputs.features
     ]
     floats = inputs.hearings.mean(lambda heard: float_logits(model, heard)[:, : compiled.classes], whole)

@@ -14,7 +14,7 @@ from convert.adapt import compile_adapted, spare
 from convert.calibration import choose
 from convert.card import write_card
 from convert.compiler import Compiled, Options
-from convert.data import Inputs, Source
+from convert.data import REPEAT_TO_S, Inputs, Source
 from convert.golden import golden_audio, golden_features
 from convert.interpret import run_graph
 from convert.modelfile import Golden, pack
@@ -35,6 +35,7 @@ class Settings:
     root: Path
     chunk: int = 0
     window_s: float | None = None
+    repeat_to_s: float = REPEAT_TO_S
     per_cell: int = 2  # calibration utterances for every speaker and class
     seed: int = 0
     precision: Precision = field(default_factory=Precision)
@@ -68,7 +69,7 @@ def convert(run: Run, settings: Settings) -> Conversion:
     A run without any is measured on training utterances that neither calibrated nor fine-tuned it.
     """
     model = run.load_model()
-    source = Source(run, settings.root, settings.window_s)
+    source = Source(run, settings.root, settings.window_s, settings.repeat_to_s)
     chosen = choose(run.train, settings.per_cell, settings.seed)
     if not chosen:
         raise ModelError(f"{run.folder}: no training utterances to calibrate with; train the recipe again")
@@ -140,10 +141,10 @@ def _golden(conversion: Conversion) -> Golden:
 
 def _options(run: Run, source: Source, model: Any, settings: Settings) -> Options:
     if run.step:
-        frames = settings.chunk or _stride(model)
-        if frames % _stride(model):
+        frames = settings.chunk or stride(model)
+        if frames % stride(model):
             raise ConfigError(
-                f"--chunk {frames}: the model takes {_stride(model)} frames at a time; give a multiple"
+                f"--chunk {frames}: the model takes {stride(model)} frames at a time; give a multiple"
             )
     elif settings.chunk:
         raise ConfigError("--chunk is for models in step form; this run has a fixed window")
@@ -160,7 +161,7 @@ def _options(run: Run, source: Source, model: Any, settings: Settings) -> Option
     )
 
 
-def _stride(model: Any) -> int:
+def stride(model: Any) -> int:
     """Frames that a step model takes at least: what its mask of frames strides over."""
     strides = [int(layer.stride) for layer in model.layers if type(layer).__name__ == "FrameMask"]
     return max(strides, default=1)

@@ -72,6 +72,7 @@ def build_record(
             "length_s": source.length_s or STEP_LENGTH_S,
             "hop_s": source.hop_s or round(hop_s, 6),
             "pad": "audio",
+            **_repeated(compiled.frames, source.repeat_frames, frontend["hop_ms"]),
         },
         **({"warps": source.warps} if source.warps else {}),
         "state": compiled.states,
@@ -103,6 +104,12 @@ def build_record(
         },
         "tools": tool_versions(),
     }
+
+
+def _repeated(chunk: int, frames: int, hop_ms: float) -> dict[str, float]:
+    """How long a step model hears at least, in whole chunks; nothing where it does not matter."""
+    seconds = round(frames / chunk) * chunk * hop_ms / 1000
+    return {"repeat_to_s": round(seconds, 6)} if frames else {}
 
 
 STEP_LENGTH_S = 3.0  # of audio that one reported decision of a step model rests on, while it streams

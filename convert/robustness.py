@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.cross import INT8, hear, read_cv
-from convert.data import Source
+from convert.data import Source, in_chunks
 from convert.ir import Float
 from convert.parity import float_logits, utterance_scores
 from convert.perturb import LENGTH_OF, PERTURBATIONS, PLAIN, RATE_HZ, WORST, wav
@@ -111,6 +111,7 @@ class Fold:
         self.run, self.classifier, self.root = run, classifier, root
         self.model = run.load_model()
         self.source = Source(run, root)
+        self.repeat_frames = classifier.model.repeat_chunks * classifier.model.frames
         self.chosen = run.held_out[::every]
 
     def hear(self, perturbation: str) -> tuple[Labels, Labels, int]:
@@ -126,11 +127,16 @@ class Fold:
             file.seek(0)
             samples, _ = read_audio(file, self.source.extractor.rate_hz)
             for window in self.source.extractor.windows(samples):
-                inputs.append(((window - self.source.mean) / self.source.std).astype(np.float32))
+                features = ((window - self.source.mean) / self.source.std).astype(np.float32)
+                inputs.append(self._as_heard(features))
                 owners.append(place)
         logits = self.source.hearings.mean(lambda heard: float_logits(self.model, heard), inputs)
         by_float = utterance_scores(logits[:, : len(self.run.labels)], np.array(owners)).argmax(axis=1)
         return by_float, np.array(scores).argmax(axis=1), lost
+
+    def _as_heard(self, features: Float) -> Float:
+        model = self.classifier.model
+        return in_chunks(features, model.frames, self.repeat_frames) if self.run.step else features
 
     def perturbed(self, utterance: Utterance, perturbation: str) -> tuple[Samples, int]:
         """What happened to the utterance; the same each time, and for every model."""

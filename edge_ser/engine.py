@@ -56,6 +56,7 @@ class Engine:
         self._states = model.zero_states()
         self._waiting = np.zeros((0, model.n_features), np.float32)
         self._samples = 0
+        self._first = np.zeros((0, model.frames, model.n_features), np.int8)
 
     def adapt(self, shift: Float32, leaning: Float32 | None = None) -> None:
         """Subtract ``shift`` [features] from every frame of sound from now on, and ``leaning`` [classes] from
@@ -125,6 +126,7 @@ class Engine:
         self._states = self.model.zero_states()
         self._waiting = self._waiting[:0]
         self._samples = 0
+        self._first = self._first[:0]
 
     def push(self, samples: Float32) -> Float32:
         """Step form: logits [k, classes] of the k chunks that these samples complete, often none."""
@@ -132,10 +134,20 @@ class Engine:
 
     def finish(self) -> Float32:
         """Step form: logits [k, classes] of the chunks that the end makes whole; at least one in all, which
-        silence completes if it must.
+        silence completes if it must, and as many as the model wants of a short recording.
         """
         logits = self._run(self._last_chunks())
+        logits = np.concatenate([logits, self.again()])
         self.reset()
+        return logits
+
+    def again(self) -> Float32:
+        """Step form: logits [k, classes] of what was pushed, if it is little, heard again from its start
+        until the model has had ``model.repeat_chunks`` in all. The next push goes on as if nobody had asked.
+        """
+        states = self._states
+        logits = self._run(self._repeated())
+        self._states = states
         return logits
 
     def features(self, samples: Float32) -> NDArray[np.int8]:
@@ -151,6 +163,7 @@ class Engine:
             return codes
         self.reset()
         codes = np.concatenate([self._chunks(samples), self._last_chunks()])
+        codes = np.concatenate([codes, self._repeated()])
         self.reset()
         return codes
 
@@ -199,7 +212,15 @@ class Engine:
             self._frontend.push(np.zeros(missing, np.float32))
         self._frontend.finish()
         chunks = self._quantised_chunks()
-        return chunks[:1] if short else chunks
+        if short:
+            chunks = self._first = chunks[:1]
+        return chunks
+
+    def _repeated(self) -> NDArray[np.int8]:
+        heard = len(self._first)
+        missing = self.model.repeat_chunks - heard if heard else 0
+        repeated: NDArray[np.int8] = self._first[np.arange(max(missing, 0)) % max(heard, 1)]
+        return repeated
 
     def _quantised_chunks(self) -> NDArray[np.int8]:
         features = np.concatenate([self._waiting, self._frontend.pull()])
@@ -207,8 +228,10 @@ class Engine:
         whole = len(features) - len(features) % n
         self._waiting = features[whole:]
         codes = np.rint(features[:whole] * model.input_scale + self._offset)
-        chunks: NDArray[np.int8] = np.clip(codes, -128, 127).astype(np.int8)
-        return chunks.reshape(-1, n, model.n_features)
+        chunks: NDArray[np.int8] = np.clip(codes, -128, 127).astype(np.int8).reshape(-1, n, model.n_features)
+        if len(self._first) < model.repeat_chunks:
+            self._first = np.concatenate([self._first, chunks])[: model.repeat_chunks]
+        return chunks
 
     def _window(self, samples: Float32) -> Float32:
         """A whole window of these samples, silence behind them."""

@@ -43,7 +43,8 @@ class Model:
     ``graph`` is the flatbuffer for an interpreter. Features x become the graph's int8 input by
     ``clip(rint(x * input_scale + input_offset), -128, 127)``, which the front end does while it writes.
     ``warps`` are log factors by which the frequency axis of a window is stretched for further runs of the
-    graph, whose logits are averaged with those of the plain one.
+    graph, whose logits are averaged with those of the plain one. ``repeat_chunks``: a step model hears a
+    recording of fewer again from its start until it has had so many.
     """
 
     def __init__(self, data: bytes, name: str) -> None:
@@ -66,6 +67,8 @@ class Model:
             self.frontend = FrontendOptions.from_dict(self.record["frontend"])
         except ConfigError as error:
             raise ModelError(f"{name}: edge_ser.json: {error}; convert the model again") from None
+        chunk_s = self.frames * self.frontend.hop_length / self.rate_hz
+        self.repeat_chunks = round(self.record["window"].get("repeat_to_s", 0) / chunk_s)
         self._check_frontend()
         graph = read_graph(self.graph, name)
         self._check_graph(graph)

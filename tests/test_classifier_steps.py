@@ -82,6 +82,44 @@ def test_of_less_than_a_chunk_there_is_one_that_silence_completes(stepper):
     assert stepper.classify(short).scores == stepper.classify(completed).scores
 
 
+@pytest.fixture(scope="module")
+def repeating(step_model) -> Classifier:
+    """Ten chunks of 80 ms at least."""
+    graph, entry = unpack(step_model)
+    entry["window"]["repeat_to_s"] = 0.8
+    return Classifier(Model(pack(graph, entry, ""), "repeating"))
+
+
+@pytest.mark.parametrize("n", [2, 1519, 1521, 8000, 12000, 13199, 13200, 33333])
+def test_a_short_recording_is_heard_again_until_it_is_long_enough(repeating, stepper, n):
+    """The tenth chunk ends at 13040 samples; of a longer recording nothing is heard twice."""
+    samples = signal("low", 21, 3.0)[:n]
+    once, again = (each.engine.features(samples) for each in (stepper, repeating))
+    assert len(again) == max(len(once), 10)
+    np.testing.assert_array_equal(again, once[np.arange(len(again)) % len(once)])
+    engine = Engine(repeating.model)
+    raw = np.array([engine.run(chunk) for chunk in again], np.float64)
+    output = repeating.model.record["output"]
+    powers = np.exp(((raw - output["zero_point"]) * output["scale"]).mean(axis=0))
+    prediction = repeating.classify(samples)
+    assert list(prediction.scores.values()) == pytest.approx(powers / powers.sum(), abs=1e-5)
+    for size in (1, 160, 1000):
+        given = [repeating.engine.push(samples[i : i + size]) for i in range(0, n, size)]
+        logits = np.concatenate([*given, repeating.engine.finish()])
+        np.testing.assert_allclose(logits, (raw - output["zero_point"]) * output["scale"], atol=1e-6)
+
+
+def test_hearing_again_leaves_a_stream_where_it_was(repeating, stepper):
+    samples = signal("low", 21, 2.0)
+    whole = np.concatenate([stepper.engine.push(samples), stepper.engine.finish()])
+    engine, parts = repeating.engine, []
+    for start in range(0, len(samples), 1600):
+        parts.append(engine.push(samples[start : start + 1600]))
+        heard = sum(map(len, parts))
+        assert len(engine.again()) == (max(10 - heard, 0) if heard else 0)
+    np.testing.assert_array_equal(np.concatenate([*parts, engine.finish()]), whole)
+
+
 def test_step_segments_are_a_hop_each(stepper):
     segments = stepper.classify(signal("low", 4, 1.75)).segments
     assert [(segment.start_s, segment.end_s) for segment in segments] == [

@@ -23,6 +23,7 @@ from convert import adapt, parity  # noqa: E402
 from convert.__main__ import main  # noqa: E402
 from convert.adapt import learnt_from, spare  # noqa: E402
 from convert.calibration import choose  # noqa: E402
+from convert.data import Source, in_chunks  # noqa: E402
 from convert.run import read_run  # noqa: E402
 from train.fit import fit  # noqa: E402
 from train.models import load_model  # noqa: E402
@@ -134,6 +135,26 @@ def test_the_step_file_hears_a_stream_as_it_hears_a_recording(step):
         engine.reset()
         parts = [engine.push(samples_here[at : at + block]) for at in range(0, len(samples_here), block)]
         np.testing.assert_array_equal(np.concatenate([*parts, engine.finish()]), expected)
+
+
+def test_a_short_recording_is_compared_as_the_device_hears_it(step, runs, corpora):
+    """The float logits of the gate are Keras's for the chunks that the file's engine runs."""
+    run = read_run(runs / "emodb-gru")
+    source = Source(run, corpora)
+    inputs = source.inputs(run.held_out)
+    model = Model.load(step)
+    assert model.record["window"]["repeat_to_s"] == 2.048 and model.repeat_chunks == 16
+    assert "what is shorter than 2.048 s is heard again from its start" in model.card
+    engine, repeated = Engine(model), 0
+    for features, utterance in zip(inputs.features, run.held_out, strict=True):
+        heard = in_chunks(features, model.frames, inputs.repeat_frames)
+        codes = engine.features(source.extractor.samples(utterance)).reshape(-1, len(run.mean))
+        assert len(codes) == len(heard) >= 128
+        scale, zero_point = (model.record["input"][key] for key in ("scale", "zero_point"))
+        np.testing.assert_allclose(codes, np.clip(np.rint(heard / scale + zero_point), -128, 127), atol=1)
+        repeated += len(heard) > len(features)
+    assert repeated > 6
+    assert len(in_chunks(inputs.features[0], 8, 0)) == len(inputs.features[0]) // 8 * 8
 
 
 def test_what_fails_the_gate_is_not_written_unless_told(runs, tmp_path, monkeypatch, capsys):

@@ -12,11 +12,14 @@ from live_parts import RATE_HZ, MosquittoBroker, recording, wait_for
 from numpy.typing import NDArray
 from small_models import signal
 
+from convert.modelfile import pack, unpack
 from edge_ser.classifier import Classifier
+from edge_ser.engine import Engine
 from edge_ser.errors import ConfigError
 from edge_ser.live.decision import Decision
 from edge_ser.live.events import Change, Event, HopChanged, Window
 from edge_ser.live.stream import Stream
+from edge_ser.model import Model
 from edge_ser.vad import SPAN, SpeechDetector, voice_detector
 
 Sound = NDArray[np.float32]
@@ -105,6 +108,22 @@ def test_the_scores_of_a_step_model_are_those_of_all_steps_since_the_onset(
     engine.reset()
     expected = engine.probabilities(engine.push(piece).mean(axis=0))
     assert list(first.window_scores.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_the_beginning_of_an_utterance_is_heard_again_as_a_short_recording_is(step_model: Path) -> None:
+    graph, entry = unpack(step_model)
+    entry["window"] |= {"length_s": 3.0, "repeat_to_s": 2.0}
+    model = Model(pack(graph, entry, ""), "repeating")
+    sound = scene(hush(1), signal("low", 1, 1.9), hush(2))
+    heard = [w for w in windows(feed(make(Classifier(model)), sound)) if w.window_scores]
+    pieces = [sound[round(w.start_s * RATE_HZ) : round(w.end_s * RATE_HZ)] for w in heard]
+    assert min(map(len, pieces)) < 1.5 * RATE_HZ and len(pieces) >= 3
+    for window, piece in zip(heard, pieces, strict=True):
+        engine = Engine(model)
+        logits = np.concatenate([engine.push(piece), engine.again()])
+        assert len(logits) >= 25
+        expected = engine.probabilities(logits.mean(axis=0))
+        assert list(window.window_scores.values()) == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 @pytest.mark.parametrize("form", ["classifier", "step_classifier"])

@@ -82,6 +82,8 @@ def _summary(model: Model) -> list[tuple[str, str]]:
         form = f"{model.length_s:g} s at a time, every {model.hop_s:g} s"
     else:
         form = f"a step of {model.frames * frontend.hop_ms:g} ms after another, with a state"
+        if model.repeat_chunks:
+            form += f"; at least {model.repeat_chunks}: what is shorter is heard again"
     rows = [
         ("model", f"{model.name} ({model.source})"),
         ("description", str(record.get("description", ""))),

@@ -47,7 +47,9 @@ class WindowScorer:
 
 
 class StepScorer:
-    """The step form: the mean of the logits of the last window's worth of steps since the utterance began."""
+    """The step form: the mean of the logits of the last window's worth of steps since the utterance began, of
+    a beginning heard again as a short recording is.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -65,7 +67,8 @@ class StepScorer:
         self._logits.extend(self._engine.push(between(self._pushed_to, end)))
         self._pushed_to = end
         n_classes = len(self._engine.model.labels)
-        mean = np.mean(self._logits, axis=0) if self._logits else np.zeros(n_classes, np.float32)
+        logits = [*self._logits, *self._engine.again()]
+        mean = np.mean(logits, axis=0) if logits else np.zeros(n_classes, np.float32)
         return self._engine.probabilities(mean)
 
 
