@@ -70,7 +70,7 @@ def _common(command: argparse.ArgumentParser) -> None:
         "--repeat-to-s",
         type=float,
         metavar="S",
-        help="step models: shorter recordings are heard again until they are so long (default 2; 0: never)",
+        help="step models: shorter recordings are heard again until they are so long (default 1.5; 0: never)",
     )
     command.add_argument(
         "--per-cell", type=int, default=2, help="calibration utterances per speaker and class"
