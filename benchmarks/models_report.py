@@ -286,7 +286,8 @@ def strangers(figures: dict[str, dict[str, Record]], anchors: Record) -> str:
             strangers_table(part, anchors["strangers"]["uar"]),
             f"{anchors['strangers_adapted']['system']} (transductive): "
             f"{percent(anchors['strangers_adapted']['uar']['mean'])} on average.",
-            "What is said, against what is true; bold: more than twice the true share and ten points.",
+            "What is said, against what is true; bold: more than twice the true share and ten points, "
+            "of which a profile takes off what is the voice's and not the moment's.",
             shares_table(part),
         ]
     if parts:
