@@ -287,7 +287,7 @@ def strangers(figures: dict[str, dict[str, Record]], anchors: Record) -> str:
             f"{anchors['strangers_adapted']['system']} (transductive): "
             f"{percent(anchors['strangers_adapted']['uar']['mean'])} on average.",
             "What is said, against what is true; bold: more than twice the true share and ten points, "
-            "of which a profile takes off what is the voice's and not the moment's.",
+            "and what a profile makes of it.",
             shares_table(part),
         ]
     if parts:

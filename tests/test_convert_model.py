@@ -157,6 +157,16 @@ def test_a_short_recording_is_compared_as_the_device_hears_it(step, runs, corpor
     assert len(in_chunks(inputs.features[0], 8, 0)) == len(inputs.features[0]) // 8 * 8
 
 
+def test_how_long_a_step_model_hears_at_least_can_be_chosen(runs, tmp_path, capsys):
+    path = tmp_path / "once.tflite"
+    assert main([str(runs / "emodb-gru"), "-o", str(path), "--repeat-to-s", "0"]) == 0
+    model = Model.load(path)
+    assert "repeat_to_s" not in model.record["window"] and model.repeat_chunks == 0
+    assert "heard again" not in model.card
+    assert main([str(runs / "emodb-gru"), "-o", str(path), "--repeat-to-s", "4"]) == 5
+    assert "--repeat-to-s must be between 0 and 3" in capsys.readouterr().err
+
+
 def test_what_fails_the_gate_is_not_written_unless_told(runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(parity, "MIN_AGREEMENT", 1.01)
     path = tmp_path / "bad.tflite"
