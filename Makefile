@@ -42,6 +42,7 @@ $(VENV)/run: $(BIN)/python $(SOURCES)
 $(VENV)/test: $(VENV)/run
 	@PYTHON="$(PYTHON)" sh packaging/require test
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'pipecat-ai==1.14.0'  # for its encoder alone
 	@touch $@
 
 $(VENV)/wheels: $(VENV)/run

@@ -15,7 +15,7 @@ from train.augment.speaker import Voices
 from train.features import Extractor
 from train.models import BRANCHES
 from train.recipe import Recipe
-from train.targets import Targets
+from train.targets import Opinions, Targets
 from train.utterance import Utterance
 from train.vad import speech_blocks
 
@@ -64,14 +64,20 @@ class TrainingSet:
     teacher: Callable[[Features, np.random.Generator], Features] | None = None  # train/teacher.py
 
     def __init__(
-        self, recipe: Recipe, extractor: Extractor, utterances: Sequence[Utterance], seed: int
+        self,
+        recipe: Recipe,
+        extractor: Extractor,
+        utterances: Sequence[Utterance],
+        seed: int,
+        opinions: Opinions | None = None,
     ) -> None:
         self.recipe = recipe
         self.extractor = extractor
-        self.utterances = list(utterances)
         self.seed = seed
         self.normalise = measure(extractor, utterances)
-        self.targets = Targets(recipe, utterances)
+        self.targets = Targets(recipe, utterances, opinions)
+        utterances = [*utterances, *(opinions.further if opinions else ())]
+        self.utterances = utterances
         augmentations = build_augment(recipe.augment)
         self.of_waveform = [each for each in augmentations if each.domain == "waveform"]
         self.of_speaker = [each for each in augmentations if each.domain == "speaker"]

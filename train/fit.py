@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from edge_ser.errors import ConfigError
+from train import encoder
 from train.arrays import Scores
 from train.atomic import write_text
 from train.checkpoint import load_checkpoint, save_checkpoint
@@ -64,10 +65,12 @@ def fit(
             f"{recipe.name}: fit needs the runs of its teachers; train.task.run_task makes them"
         )
     begun = time.process_time()
-    work = begin(folder, recipe, train, held_out, seed, command, teachers)
+    opinions = encoder.opinions(recipe, train, root) if recipe.encoder.weight else None
+    further = opinions.further if opinions else ()
+    work = begin(folder, recipe, train, held_out, seed, command, teachers, further)
     keras.utils.clear_session()
     extractor = Extractor(recipe, root)
-    data = TrainingSet(recipe, extractor, train, seed)
+    data = TrainingSet(recipe, extractor, train, seed, opinions)
     if teachers:
         data.teacher = Teacher(teachers, extractor, data.normalise).answers
     shape = Shape(extractor.frames, extractor.n_features, len(classes_of(recipe)), head_widths(recipe))

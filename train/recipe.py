@@ -111,6 +111,18 @@ class Teacher:
 
 
 @dataclass(frozen=True)
+class Encoder:
+    """The share ``weight`` of what is learnt is the opinion of a linear SVM (its ``c``) on a pre-trained
+    speech encoder (train/encoder.py); 0: none. With ``further`` the same speakers' recordings of other labels
+    are learnt from too, by that opinion alone.
+    """
+
+    weight: float = 0.0
+    c: float = 1e-5
+    further: bool = False
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The protocol of ``python -m train cv``."""
 
@@ -133,6 +145,7 @@ class Recipe:
     optimizer: Optimizer = field(default_factory=Optimizer)
     fit: Fit = field(default_factory=Fit)
     teacher: Teacher = field(default_factory=Teacher)
+    encoder: Encoder = field(default_factory=Encoder)
     evaluation: Evaluation = field(default_factory=Evaluation)
     published: dict[str, str] = field(
         default_factory=dict
@@ -180,8 +193,13 @@ def recipe_from_dict(tree: Mapping[str, Any], where: str) -> Recipe:
         _check_warps(recipe, options, where)
     if recipe.teacher.recipe and hasattr(architecture(recipe.model.architecture), "fit"):
         raise ConfigError(f"{where}: {recipe.model.architecture} is no network and cannot have a teacher")
-    if not 0.0 <= recipe.teacher.weight <= 1.0:
-        raise ConfigError(f"{where}: teacher.weight = {recipe.teacher.weight} is not between 0 and 1")
+    if recipe.encoder.weight and (
+        hasattr(architecture(recipe.model.architecture), "fit") or recipe.input.silence == "class"
+    ):
+        raise ConfigError(f"{where}: [encoder] is for networks, and without silence as a class")
+    for section, share in (("teacher", recipe.teacher.weight), ("encoder", recipe.encoder.weight)):
+        if not 0.0 <= share <= 1.0:
+            raise ConfigError(f"{where}: {section}.weight = {share} is not between 0 and 1")
     for merged in recipe.data.merge.values():
         if merged not in recipe.data.labels:
             raise ConfigError(f"{where}: data.merge leads to {merged!r}, which data.labels lacks")
@@ -208,11 +226,13 @@ def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
     kept = {
         name: part for name, part in recipe.items() if name not in ("description", "evaluation", "published")
     }
-    # Runs of before there were warps or teachers do not name them.
+    # Runs of before there were warps, teachers or encoders do not name them.
     if not recipe.get("input", {}).get("warps", True):
         kept["input"] = {name: value for name, value in recipe["input"].items() if name != "warps"}
     if not recipe.get("teacher", {}).get("recipe"):
         kept.pop("teacher", None)
+    if not recipe.get("encoder", {}).get("weight"):
+        kept.pop("encoder", None)
     return kept
 
 

@@ -33,8 +33,12 @@ def begin(
     seed: int,
     command: str,
     teachers: Sequence[Path] = (),
+    further: Sequence[Utterance] = (),
 ) -> Path:
-    """The folder to work in: what was begun of the very same run is kept, anything else there is removed."""
+    """The folder to work in: what was begun of the very same run is kept, anything else there is removed.
+
+    ``further``: what is learnt from beside ``train`` (train/encoder.py).
+    """
     work = folder.with_name(f".{folder.name}.partial")
     started = {
         "schema": SCHEMA,
@@ -48,6 +52,8 @@ def begin(
     }
     if teachers:
         started["teachers"] = [each.name for each in teachers]
+    if further:
+        started["further_digest"] = manifest_digest(further)
     record = work / "started.json"
     if record.is_file() and json.loads(record.read_text())["same"] == started:
         return work
@@ -55,6 +61,8 @@ def begin(
     work.mkdir(parents=True)
     write_utterances(work / "train.csv", train)
     write_utterances(work / "held_out.csv", held_out)
+    if further:
+        write_utterances(work / "further.csv", further)
     write_json(record, {"same": started, "git_commit": git_commit(), "command": command})
     return work
 

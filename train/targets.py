@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,18 +35,41 @@ def head_widths(recipe: Recipe) -> dict[str, int]:
     return {head: widths.get(head, 2) for head in recipe.model.heads}
 
 
+@dataclass(frozen=True)
+class Opinions:
+    """What an encoder says (train/encoder.py): ``said`` [recordings, labels], each row of sum 1, first of the
+    labelled recordings that are learnt from, then of the ``further`` ones.
+    """
+
+    said: NDArray[np.float64]
+    further: list[Utterance]
+
+
 class Targets:
     """Targets and weights for the utterances of a training set.
 
     emotion and its branches: one-hot; the weight is the class weight times the corpus weight, of mean 1 over
     the set. gender, intensity: one-hot. valence, arousal, dominance: (x - 3) / 2, which takes IEMOCAP's 1 … 5
     to -1 … 1. An utterance of which a head's truth is unknown has weight 0 there.
+
+    With ``opinions`` their share is blended into the emotion. Further utterances, behind the others, have the
+    opinion alone; those of a corpus weigh together at most what its labelled ones do.
     """
 
-    def __init__(self, recipe: Recipe, utterances: Sequence[Utterance]) -> None:
+    def __init__(
+        self, recipe: Recipe, utterances: Sequence[Utterance], opinions: Opinions | None = None
+    ) -> None:
         classes = classes_of(recipe)
-        self._targets = {"emotion": _one_hot([each.emotion for each in utterances], classes)}
-        self._weights = {"emotion": _emotion_weights(recipe, utterances)}
+        emotion = _one_hot([each.emotion for each in utterances], classes)
+        weights = _emotion_weights(recipe, utterances)
+        if opinions:
+            share, opinion = np.float32(recipe.encoder.weight), opinions.said.astype(np.float32)
+            emotion = np.concatenate(
+                [(1 - share) * emotion + share * opinion[: len(emotion)], opinion[len(emotion) :]]
+            )
+            weights = np.concatenate([weights, _further_weights(utterances, weights, opinions.further)])
+            utterances = [*utterances, *opinions.further]
+        self._targets, self._weights = {"emotion": emotion}, {"emotion": weights}
         for head in recipe.model.heads:
             if head in BRANCHES:
                 self._targets[head], self._weights[head] = self._targets["emotion"], self._weights["emotion"]
@@ -74,6 +98,20 @@ class Targets:
             {name: each[rows] for name, each in self._targets.items()},
             {name: each[rows] for name, each in self._weights.items()},
         )
+
+
+def _further_weights(
+    utterances: Sequence[Utterance], weights: NDArray[np.float32], further: Sequence[Utterance]
+) -> NDArray[np.float32]:
+    """The mean weight of the labelled utterances of a corpus, less where there are fewer of them than further
+    ones.
+    """
+    corpora = np.array([each.corpus for each in utterances])
+    counts = Counter(each.corpus for each in further)
+    of_corpus = {
+        name: weights[corpora == name].sum() / max(n, (corpora == name).sum()) for name, n in counts.items()
+    }
+    return np.array([of_corpus[each.corpus] for each in further], dtype=np.float32)
 
 
 def _one_hot(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.float32]:
