@@ -25,6 +25,7 @@ configure()
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 from train import encoder  # noqa: E402
+from train.cv import cross_validate  # noqa: E402
 from train.models import load_model  # noqa: E402
 from train.targets import Opinions, Targets  # noqa: E402
 from train.utterance import read_utterances  # noqa: E402
@@ -116,10 +117,18 @@ def test_a_label_that_no_svm_met_is_the_least_likely_one() -> None:
     rng = np.random.default_rng(0)
     truth = np.array([0, 2] * 20)
     values = (rng.standard_normal((40, 5)) + truth[:, None]).astype(np.float32)
-    margins = encoder._margins(values, truth, np.array(["x"] * 40), 4, 0.1, values)
+    margins = encoder.svm_margins(values, truth, np.array(["x"] * 40), 4, 0.1, values)
     assert margins.shape == (40, 4)
     assert (margins[:, [0, 2]].argmax(axis=1) * 2 == truth).mean() > 0.8
     np.testing.assert_array_equal(margins[:, 1], margins[:, [0, 2]].min(axis=1))
+
+
+def test_the_baseline_learns_by_the_same_protocol_as_a_network(corpus: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("baseline-encoder", ["data.labels=['anger', 'neutral', 'sadness']"])
+    utterances = select(recipe.data, corpus).utterances
+    result = cross_validate(recipe, utterances, corpus, tmp_path / "cv", tell=lambda line: None)
+    assert result["metrics"]["uar"] > 0.9  # espeak-ng's voices and manners are easily told apart
+    assert not (tmp_path / "cv" / "fold-01-seed-0" / "model.keras").exists()
 
 
 def test_margins_become_probabilities_as_sharp_as_they_are_right() -> None:

@@ -79,8 +79,10 @@ def opinions(recipe: Recipe, train: Sequence[Utterance], root: Path) -> Opinions
     for name in sorted(set(groups)):
         left_out = groups == name
         rows = np.flatnonzero(~left_out)
-        unseen[left_out] = _margins(learnt[rows], truth[rows], corpora[rows], n_labels, c, learnt[left_out])
-    margins = _margins(learnt, truth, corpora[: len(train)], n_labels, c, values)
+        unseen[left_out] = svm_margins(
+            learnt[rows], truth[rows], corpora[rows], n_labels, c, learnt[left_out]
+        )
+    margins = svm_margins(learnt, truth, corpora[: len(train)], n_labels, c, values)
     return Opinions(softmax(best_scale(unseen, truth) * margins), others)
 
 
@@ -93,7 +95,7 @@ def best_scale(margins: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     return float(SCALES[int(np.argmin(losses))])
 
 
-def _margins(
+def svm_margins(
     learnt: NDArray[np.float32],
     truth: NDArray[np.int64],
     corpora: NDArray[np.str_],

@@ -41,6 +41,7 @@ ARCHITECTURES = {
     "spectrogram_cnn1d": "train.models.spectrogram_cnn1d",
     "segment_dnn": "train.models.segment_dnn",
     "opensmile_svm": "train.models.opensmile_svm",
+    "encoder_svm": "train.models.encoder_svm",
 }
 WITHOUT_KERAS = ("opensmile_svm",)  # openSMILE crashes in a process that has loaded TensorFlow
 BRANCHES = ("convolutions", "statistics")  # heads that each learn the emotion by themselves
