@@ -74,6 +74,8 @@ def check(recipe: Recipe) -> None:
         raise ConfigError(f"--together: {recipe.model.architecture} is no network; leave it out")
     if recipe.teacher.recipe:
         raise ConfigError(f"--together: {recipe.name} has a teacher; leave --together out")
+    if recipe.encoder.weight:
+        raise ConfigError(f"--together: {recipe.name} has an encoder; leave --together out")
     if recipe.input.cut == "segment" or (recipe.input.cut == "whole" and not recipe.input.max_frames):
         raise ConfigError("--together: inputs must have one length: input.cut = 'window', or max_frames")
 
