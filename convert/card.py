@@ -219,8 +219,23 @@ def _training(training: Mapping[str, Any]) -> str:
     return (
         f"## Training\n\nRecipe `{training['recipe']}`, seed {training['seed']}:\n\n"
         + table(("corpus", "licence", "language", "utterances", "speakers"), rows)
+        + (f"\n\n{_encoder(training['encoder'])}" if "encoder" in training else "")
         + f"\n\n    {training['command']}"
     )
+
+
+def _encoder(told: Mapping[str, Any]) -> str:
+    whose = f"the teachers, of recipe `{told['by_teacher']}`," if "by_teacher" in told else "it"
+    text = (
+        f"Of what {whose} learnt, {percent(told['share'])} is the opinion of a linear SVM on a pre-trained "
+        f"speech encoder ({told['name']}, {told['license']}), which learnt from the same recordings; nothing "
+        "of either is in the file."
+    )
+    if further := told.get("further_utterances"):
+        text += (
+            f" {further} recordings of other emotions by the same speakers were learnt by that opinion alone."
+        )
+    return text
 
 
 def _provenance(record: Mapping[str, Any]) -> str:

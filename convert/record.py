@@ -12,7 +12,8 @@ from convert.confidence import calibration_of
 from convert.data import Source
 from convert.reference import reference
 from convert.run import Run
-from train.utterance import Utterance
+from train.recipe import load_recipe
+from train.utterance import Utterance, read_utterances
 
 INTENDED_USE = (
     "Guessing the acted or spoken emotion of one adult voice at a time from short utterances, on the "
@@ -37,6 +38,8 @@ LICENSES = {
     "urdu": "research only",
     "ased": "none stated, research only",
 }
+
+ENCODER = "Smart Turn 3.2, tuned from Whisper tiny"
 
 
 def build_record(
@@ -94,6 +97,7 @@ def build_record(
             "manifest_digest": run.record.get("manifest_digest", ""),
             "parameters": run.record["model"].get("parameters"),
             "architecture": run.record["model"].get("architecture", run.record["model"]["kind"]),
+            **_encoder(run),
         },
         "evaluation": dict(evaluation),
         "conversion": options.as_dict(),
@@ -104,6 +108,22 @@ def build_record(
         },
         "tools": tool_versions(),
     }
+
+
+def _encoder(run: Run) -> dict[str, Any]:
+    """Whose opinion was learnt along with the labels, by the network itself or by its teachers."""
+    recipe = run.record["recipe"]
+    by_teacher = ""
+    if recipe.get("teacher", {}).get("recipe"):
+        by_teacher = recipe["teacher"]["recipe"]
+        recipe = load_recipe(by_teacher).as_dict()
+    if not recipe.get("encoder", {}).get("weight"):
+        return {}
+    told: dict[str, Any] = {"name": ENCODER, "license": "BSD-2-Clause", "share": recipe["encoder"]["weight"]}
+    further = run.folder / "further.csv"
+    if further.is_file():
+        told["further_utterances"] = len(read_utterances(further))
+    return {"encoder": told | ({"by_teacher": by_teacher} if by_teacher else {})}
 
 
 def _repeated(chunk: int, frames: int, hop_ms: float) -> dict[str, float]:

@@ -29,6 +29,7 @@ from train.fit import fit  # noqa: E402
 from train.models import load_model  # noqa: E402
 from train.recipe import load_recipe  # noqa: E402
 from train.selection import select  # noqa: E402
+from train.utterance import write_utterances  # noqa: E402
 
 STEP = [each for each in TINY if not each.startswith(("model.", "input."))]
 STEP += ["model.options={chunk_frames = 4, chunk_units = 12, units = 10, layers = 2}", "fit.epochs=2"]
@@ -108,6 +109,30 @@ def test_the_card_and_the_report_say_what_the_record_says(window, runs):
     assert max(worst) == report["worst_logit_difference"] and len(set(worst)) == 3
     assert "Not compared with tflite-runtime" in model.card
     assert "CC0-1.0" in model.card and "1 held-out speaker" in model.card
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"encoder": {"weight": 0.6}}, "Of what it learnt, 60.0 % is the opinion of a linear SVM"),
+        (
+            {"teacher": {"recipe": "multi-cnn"}},
+            "the teachers, of recipe `multi-cnn`, learnt, 70.0 % is the opinion",
+        ),
+    ],
+)
+def test_the_card_says_whose_opinion_was_learnt(window, runs, tmp_path, section, words):
+    assert "opinion" not in Model.load(window).card
+    run = shutil.copytree(runs / "emodb-cnn", tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    record["recipe"] |= section
+    (run / "run.json").write_text(json.dumps(record))
+    write_utterances(run / "further.csv", read_run(run).train[:5])
+    path = tmp_path / "taught.tflite"
+    assert main([str(run), "-o", str(path), "--fine-tune", "0", "--allow-failed-parity"]) == 0
+    card = Model.load(path).card
+    assert words in card and "BSD-2-Clause" in card
+    assert "5 recordings of other emotions by the same speakers were learnt by that opinion alone" in card
 
 
 def test_a_second_conversion_gives_the_same_bytes(window, runs, tmp_path):
