@@ -131,6 +131,14 @@ def test_the_baseline_learns_by_the_same_protocol_as_a_network(corpus: Path, tmp
     assert not (tmp_path / "cv" / "fold-01-seed-0" / "model.keras").exists()
 
 
+def test_too_little_to_learn_an_opinion_from_is_refused(corpus: Path, recipe: Recipe) -> None:
+    utterances = select(recipe.data, corpus).utterances
+    with pytest.raises(ConfigError, match="needs recordings of two speakers at least"):
+        encoder.opinions(recipe, [each for each in utterances if each.speaker == "03"], corpus)
+    with pytest.raises(ConfigError, match="needs two labels at least"):
+        encoder.opinions(recipe, [each for each in utterances if each.emotion == "anger"], corpus)
+
+
 def test_margins_become_probabilities_as_sharp_as_they_are_right() -> None:
     rng = np.random.default_rng(1)
     truth = rng.integers(3, size=400)

@@ -74,6 +74,8 @@ def opinions(recipe: Recipe, train: Sequence[Utterance], root: Path) -> Opinions
     learnt, groups = values[: len(train)], corpora[: len(train)]
     if len(set(groups)) == 1:
         groups = np.array([each.speaker for each in train])
+    if len(set(groups)) == 1:
+        raise ConfigError(f"{recipe.name}: [encoder] needs recordings of two speakers at least")
     n_labels, c = len(recipe.data.labels), recipe.encoder.c
     unseen = np.zeros((len(train), n_labels))
     for name in sorted(set(groups)):
@@ -109,6 +111,8 @@ def svm_margins(
     """
     from sklearn.svm import LinearSVC
 
+    if len(set(truth.tolist())) < 2:
+        raise ConfigError("[encoder] needs two labels at least, whichever speaker or corpus is left out")
     count = Counter(corpora.tolist())
     weights = np.array([1000.0 / count[name] for name in corpora.tolist()])
     svm = LinearSVC(C=c, class_weight="balanced", random_state=0)
