@@ -115,8 +115,8 @@ def _encoder(run: Run) -> dict[str, Any]:
     recipe = run.record["recipe"]
     by_teacher = ""
     if recipe.get("teacher", {}).get("recipe"):
-        by_teacher = recipe["teacher"]["recipe"]
-        recipe = load_recipe(by_teacher).as_dict()
+        recipe = load_recipe(recipe["teacher"]["recipe"]).as_dict()
+        by_teacher = recipe["name"]
     if not recipe.get("encoder", {}).get("weight"):
         return {}
     told: dict[str, Any] = {"name": ENCODER, "license": "BSD-2-Clause", "share": recipe["encoder"]["weight"]}
