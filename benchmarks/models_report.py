@@ -49,8 +49,8 @@ those](#how-the-figures-are-made).
 
 MAKING = """## How the figures are made
 
-For each model NAME of [convert/shipped.toml](../convert/shipped.toml), with `EDGE_SER_CORPORA` set (RECIPE: with
-the overrides in its `set`, if any, each by `--set`):
+For each model NAME of [convert/shipped.toml](../convert/shipped.toml), with `EDGE_SER_CORPORA` set (RECIPE:
+with the overrides in its `set`, if any, each by `--set`):
 
     python -m train cv RECIPE --seeds 11 12 13 -o runs/cv-NAME
     python -m convert cv runs/cv-NAME -o convert/evaluations/NAME.json
