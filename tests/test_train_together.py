@@ -84,11 +84,12 @@ def test_what_cannot_be_fitted_together_is_refused_in_a_line(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     tensorflow = {**environment, "KERAS_BACKEND": "tensorflow"}
-    for given, recipe, reason in (
-        (tensorflow, "emodb-cnn", "--together needs JAX: set KERAS_BACKEND=jax"),
-        (environment, "emodb-rnn", "--together: inputs must have one length"),
-        (environment, "emodb-conv-gru", "--together: emodb-conv-gru has a teacher"),
+    for given, recipe, reason, overrides in (
+        (tensorflow, "emodb-cnn", "--together needs JAX: set KERAS_BACKEND=jax", []),
+        (environment, "emodb-rnn", "--together: inputs must have one length", []),
+        (environment, "emodb-conv-gru", "--together: emodb-conv-gru has a teacher", []),
+        (environment, "emodb-cnn", "--together: emodb-cnn has an encoder", ["encoder.weight=0.5"]),
     ):
-        done = cross_validate(given, tmp_path / recipe, recipe, "--together", overrides=[])
+        done = cross_validate(given, tmp_path / recipe, recipe, "--together", overrides=overrides)
         assert done.returncode == 5 and reason in done.stderr
         assert len([line for line in done.stderr.splitlines() if line.startswith("train:")]) == 1
