@@ -42,11 +42,17 @@ class Session:
 
 
 def build_plugin() -> None:
-    """Compiles packaging/count_instructions.c when it is newer than what is there."""
+    """Compiles packaging/count_instructions.c when it is newer than what is there.
+
+    Sessions begin side by side: what is there is always whole, since a new one is moved into its place.
+    """
     source = HOME / "packaging" / "count_instructions.c"
     if PLUGIN.exists() and PLUGIN.stat().st_mtime >= source.stat().st_mtime:
         return
-    subprocess.run(["cc", "-std=c11", "-O2", "-shared", "-fPIC", "-o", PLUGIN, source], check=True)
+    with tempfile.TemporaryDirectory(dir=PLUGIN.parent) as folder:
+        built = Path(folder, PLUGIN.name)
+        subprocess.run(["cc", "-std=c11", "-O2", "-shared", "-fPIC", "-o", built, source], check=True)
+        built.replace(PLUGIN)
 
 
 def read_marks(path: Path) -> list[tuple[int, dict[tuple[int, int], int]]]:
