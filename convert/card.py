@@ -225,16 +225,18 @@ def _training(training: Mapping[str, Any]) -> str:
 
 
 def _encoder(told: Mapping[str, Any]) -> str:
-    whose = f"the teachers, of recipe `{told['by_teacher']}`," if "by_teacher" in told else "it"
+    of = [f"it learnt, {percent(told['share'])}"] if "share" in told else []
+    teacher = told.get("teacher")
+    if teacher:
+        of.append(f"its teachers, of recipe `{teacher['recipe']}`, learnt, {percent(teacher['share'])}")
     text = (
-        f"Of what {whose} learnt, {percent(told['share'])} is the opinion of a linear SVM on a pre-trained "
+        f"Of what {', and of what '.join(of)} is the opinion of a linear SVM on a pre-trained "
         f"speech encoder ({told['name']}, {told['license']}), which learnt from the same recordings; nothing "
         "of either is in the file."
     )
     if further := told.get("further_utterances"):
-        text += (
-            f" {further} recordings of other emotions by the same speakers were learnt by that opinion alone."
-        )
+        by = "that opinion and the teachers' answers" if teacher else "that opinion"
+        text += f" {further} recordings of other emotions by the same speakers were learnt by {by} alone."
     return text
 
 

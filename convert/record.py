@@ -111,19 +111,23 @@ def build_record(
 
 
 def _encoder(run: Run) -> dict[str, Any]:
-    """Whose opinion was learnt along with the labels, by the network itself or by its teachers."""
+    """Whose opinion was learnt along with the labels, by the network itself, by its teachers, or by both."""
     recipe = run.record["recipe"]
-    by_teacher = ""
-    if recipe.get("teacher", {}).get("recipe"):
-        recipe = load_recipe(recipe["teacher"]["recipe"]).as_dict()
-        by_teacher = recipe["name"]
-    if not recipe.get("encoder", {}).get("weight"):
+    own = recipe.get("encoder", {}).get("weight", 0.0)
+    taught = recipe.get("teacher", {})
+    teacher = load_recipe(taught["recipe"]).as_dict() if taught.get("recipe") else {}
+    of_teacher = teacher.get("encoder", {}).get("weight", 0.0)
+    if not own and not of_teacher:
         return {}
-    told: dict[str, Any] = {"name": ENCODER, "license": "BSD-2-Clause", "share": recipe["encoder"]["weight"]}
+    told: dict[str, Any] = {"name": ENCODER, "license": "BSD-2-Clause"}
+    if own:
+        told["share"] = round(own * (1.0 - taught["weight"]) if teacher else own, 6)
+    if of_teacher:
+        told["teacher"] = {"recipe": teacher["name"], "share": of_teacher}
     further = run.folder / "further.csv"
     if further.is_file():
         told["further_utterances"] = len(read_utterances(further))
-    return {"encoder": told | ({"by_teacher": by_teacher} if by_teacher else {})}
+    return {"encoder": told}
 
 
 def _repeated(chunk: int, frames: int, hop_ms: float) -> dict[str, float]:

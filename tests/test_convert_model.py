@@ -112,27 +112,37 @@ def test_the_card_and_the_report_say_what_the_record_says(window, runs):
 
 
 @pytest.mark.parametrize(
-    ("section", "words"),
+    ("sections", "words", "further"),
     [
-        ("encoder", "Of what it learnt, 60.0 % is the opinion of a linear SVM"),
-        ("teacher", "the teachers, of recipe `multi-cnn`, learnt, 60.0 % is the opinion"),
+        (["encoder"], "Of what it learnt, 40.0 % is the opinion of a linear SVM", "that opinion"),
+        (
+            ["teacher"],
+            "Of what its teachers, of recipe `multi-cnn`, learnt, 60.0 % is the opinion",
+            "that opinion and the teachers' answers",
+        ),
+        (
+            ["encoder", "teacher"],
+            "Of what it learnt, 10.0 %, and of what its teachers, of recipe `multi-cnn`, learnt, 60.0 % is",
+            "that opinion and the teachers' answers",
+        ),
     ],
 )
-def test_the_card_says_whose_opinion_was_learnt(window, runs, tmp_path, section, words):
+def test_the_card_says_whose_opinion_was_learnt(window, runs, tmp_path, sections, words, further):
     assert "opinion" not in Model.load(window).card
     teacher = tmp_path / "teacher.toml"
     plain = (RECIPES / "multi-cnn.toml").read_text()
-    teacher.write_text(f"{plain}\n[encoder]\nweight = 0.6\n")
+    teacher.write_text(plain.replace("[encoder]\nweight = 0.7", "[encoder]\nweight = 0.6"))
     run = shutil.copytree(runs / "emodb-cnn", tmp_path / "run")
     record = json.loads((run / "run.json").read_text())
-    record["recipe"][section] = {"weight": 0.6} if section == "encoder" else {"recipe": str(teacher)}
+    told = {"encoder": {"weight": 0.4}, "teacher": {"recipe": str(teacher), "weight": 0.75}}
+    record["recipe"] |= {section: told[section] for section in sections}
     (run / "run.json").write_text(json.dumps(record))
     write_utterances(run / "further.csv", read_run(run).train[:5])
     path = tmp_path / "taught.tflite"
     assert main([str(run), "-o", str(path), "--fine-tune", "0", "--allow-failed-parity"]) == 0
     card = Model.load(path).card
     assert words in card and "BSD-2-Clause" in card
-    assert "5 recordings of other emotions by the same speakers were learnt by that opinion alone" in card
+    assert f"5 recordings of other emotions by the same speakers were learnt by {further} alone" in card
 
 
 def test_a_second_conversion_gives_the_same_bytes(window, runs, tmp_path):

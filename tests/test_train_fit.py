@@ -323,7 +323,7 @@ def test_class_and_corpus_weights_have_mean_one(corpus: Path) -> None:
         ("emodb-rnn", ["model.options.units=8", "input.silence=class"]),
         ("multi-cnn", ["data.corpora=['emodb']", "data.merge={}", "input.length_s=1.0", "augment={}",
                        "model.options.widths=[4]", "model.options.pools=[[2, 2]]",
-                       "model.options.loudest_frames=20"]),
+                       "model.options.loudest_frames=20", "encoder={}"]),
         ("logmel-multitask", ["data.corpora=['emodb']", "data.merge={}", "input.length_s=1.0",
                               "model.options.widths=[4, 4]", "fit.test_time_shifts=1"]),
         ("iemocap-bilstm-attention", ["data.corpora=['emodb']", "model.options.units=4"]),
