@@ -244,8 +244,7 @@ def nonspeech() -> str:
         return ""
     parts = [
         'Sounds without speech must come out as "no speech" or "uncertain", as recordings (`edge-ser '
-        "classify`) and live (`edge-ser listen`: no emotion announced at any time). Voice detector: "
-        f"{record['voice_detector']}. By {measured(record)}."
+        "classify`) and live (`edge-ser listen`: no emotion announced at any time)."
     ]
     rows = [
         (
@@ -259,6 +258,10 @@ def nonspeech() -> str:
     header = ("model", "real sounds: no emotion", "live", "made sounds: no emotion", "live")
     header += ("speech: lost", "live")
     parts.append(table(header, rows))
+    made: dict[str, list[str]] = {}
+    for name, part in record["models"].items():
+        made.setdefault(f"voice detector {part['voice_detector']}; by {measured(part)}", []).append(name)
+    parts.append("\n".join(f"- {', '.join(names)}: {how}" for how, names in made.items()))
     for name, part in record["models"].items():
         counts = [
             (kind, *(" / ".join(map(str, ways[way])) for way in ("recording", "live")))

@@ -6,7 +6,7 @@ Each sound is heard twice, as a recording by Classifier.classify and live by Str
 three: "no speech", "uncertain", or an emotion (live: if one was announced at any time). Sounds: the folder
 noise of EDGE_SER_CORPORA in pieces of at most 5 s, and silence, tones, chords, melodies, clicks and noise
 made here. Speech: every N-th recording of six corpora. MODEL: names or files, all shipped ones if none is
-given.
+given; what the output has of others stays.
 """
 
 from __future__ import annotations
@@ -186,25 +186,31 @@ def main() -> int:
         voice = "silero"
     except ImportError:
         voice = "none"
-    result: dict[str, Any] = {
+    stamp = {
         "command": shlex.join(["python", "-m", "benchmarks.nonspeech", *sys.argv[1:]]),
         "git_commit": git_commit(),
         "date": machine["date"][:10],
         "machine": f"{machine['cpu'] or machine['machine']}, {machine['cores']} cores",
         "voice_detector": voice,
-        "outcomes": list(OUTCOMES),
-        "models": {},
     }
     for name in options.models or sorted(path.stem for path in MODELS.glob("*.tflite")):
-        part = result["models"][Path(name).stem] = measure(name, options.every)
+        part = stamp | measure(name, options.every)
         shares = ", ".join(
             f"{way}: {100 * part['not_an_emotion'][way]:.1f} % of sounds no emotion, "
             f"{100 * part['speech_lost'][way]:.1f} % of speech lost"
             for way in ("recording", "live")
         )
         print(f"{name}: {shares}")
-    options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        keep(options.output, Path(name).stem, part)
     return 0
+
+
+def keep(path: Path, name: str, part: dict[str, Any]) -> None:
+    """Put what was measured of model ``name`` into the file ``path``, which may hold that of others."""
+    models = json.loads(path.read_text(encoding="utf-8"))["models"] if path.is_file() else {}
+    models[name] = part
+    found = {"outcomes": list(OUTCOMES), "models": dict(sorted(models.items()))}
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from convert.shipped import shipped
 from edge_ser.model import DEFAULT_MODEL
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import models_figures, models_plot
+from benchmarks import models_figures, models_plot, nonspeech
 from benchmarks import models_report as report
 
 ANCHORS = json.loads((models_figures.RESULTS / "anchors.json").read_text())
@@ -134,3 +134,12 @@ def test_the_plot_is_made_again_byte_for_byte(figures, tmp_path, monkeypatch):
         models_plot.plot(figures, ANCHORS["systems"])
         made.append((tmp_path / name).read_bytes())
     assert made[0] == made[1] and DEFAULT_MODEL.encode() in made[0]
+
+
+def test_what_sounds_became_is_kept_model_by_model(tmp_path):
+    path = tmp_path / "nonspeech.json"
+    for name, commit in (("two", "a"), ("one", "b"), ("two", "c")):
+        nonspeech.keep(path, name, {"git_commit": commit})
+    found = json.loads(path.read_text())
+    assert found["models"] == {"one": {"git_commit": "b"}, "two": {"git_commit": "c"}}
+    assert list(found["models"]) == ["one", "two"] and found["outcomes"] == list(nonspeech.OUTCOMES)

@@ -63,6 +63,16 @@ def test_a_run_of_the_list_becomes_a_row(docs: Path, tmp_path: Path, monkeypatch
     )
 
 
+def test_corpora_that_were_left_out_are_told_one_by_one() -> None:
+    folds = [
+        {"name": "emodb", "seed": 1, "uar": 0.8},
+        {"name": "urdu", "seed": 1, "uar": 0.5},
+        {"name": "emodb", "seed": 2, "uar": 0.6},
+        {"name": "urdu", "seed": 2, "uar": 0.5},
+    ]
+    assert results._by_corpus(folds) == "UAR by corpus: emodb 0.700, urdu 0.500, mean 0.600"
+
+
 def test_a_run_that_is_not_listed_is_named_with_the_nearest(docs: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no run 'small-apar' .*did you mean 'small-apart'"):
         results.run_results(["small-apar"], tmp_path / "runs", 1, lambda _: None)

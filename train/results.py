@@ -104,7 +104,19 @@ def _row(name: str, run: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     if row["set"] != run["set"]:
         row["note"] = "; ".join(filter(None, [row["note"], "runs.toml asks for a fuller run since"]))
+    if row["protocol"].startswith("leave one corpus out"):
+        row["note"] = "; ".join(filter(None, [row["note"], _by_corpus(row["folds"])]))
     return row
+
+
+def _by_corpus(folds: Sequence[dict[str, Any]]) -> str:
+    """UAR of each corpus that was left out, mean over seeds, and the mean of the corpora."""
+    corpora: dict[str, list[float]] = {}
+    for fold in folds:
+        corpora.setdefault(fold["name"], []).append(fold["uar"])
+    means = {name: statistics.fmean(each) for name, each in corpora.items()}
+    means["mean"] = statistics.fmean(means.values())
+    return "UAR by corpus: " + ", ".join(f"{name} {each:.3f}" for name, each in means.items())
 
 
 def _published(names: Sequence[str]) -> str:

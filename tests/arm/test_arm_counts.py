@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 HOME = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(HOME / "benchmarks"))
 
+import arm_counting  # noqa: E402
 from arm_instructions import complaints, graphs  # noqa: E402
 
 
@@ -37,6 +40,29 @@ def test_the_record_names_the_graphs_of_the_models_it_has_counts_of():
     stages = recorded["cortex-a53"]
     counted = {name for name in graphs() if any(stage.endswith(f", {name}") for stage in stages)}
     assert counted and recorded["graphs"].keys() >= counted
+
+
+def test_nobody_sees_half_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sessions build it side by side; whoever looks meanwhile sees nothing or all of it."""
+    slow = tmp_path / "bin" / "cc"
+    slow.parent.mkdir()
+    slow.write_text('#!/bin/sh\nfor out; do [ "$last" = -o ] && break; last=$out; done\n'
+                    'printf half > "$out"; sleep 0.3; printf whole > "$out"\n')  # fmt: skip
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    plugin = tmp_path / "plugin.so"
+    monkeypatch.setattr(arm_counting, "PLUGIN", plugin)
+    seen = set()
+    with ThreadPoolExecutor(2) as pool:
+        builds = [pool.submit(arm_counting.build_plugin) for _ in range(2)]
+        while not all(each.done() for each in builds):
+            if plugin.exists():
+                seen.add(plugin.read_text())
+            time.sleep(0.01)
+    for each in builds:
+        each.result()
+    assert seen | {plugin.read_text()} == {"whole"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "plugin.so"]
 
 
 @pytest.mark.skipif(not os.environ.get("EDGE_SER_TEST_ARM"), reason="make test-arm builds the ARM roots")
