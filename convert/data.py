@@ -17,6 +17,7 @@ from train.recipe import recipe_from_dict
 from train.utterance import Utterance
 
 REPEAT_TO_S = 1.5  # docs/experiments.md
+LEAD_S = 0.3  # docs/experiments.md
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,22 @@ def in_chunks(features: Float, frames: int, at_least: int) -> Float:
 
 class Source:
     """Reads utterances below ``root`` for a run. ``window_s`` fixes the window of a run trained on whole
-    utterances, ``repeat_to_s`` is how long a step model hears of a recording at least.
+    utterances, ``repeat_to_s`` is how long a step model hears of a recording at least, and ``lead_s`` how
+    much of what is before its first sound any model hears (0: all) where the recipe does not say.
     """
 
     def __init__(
-        self, run: Run, root: Path, window_s: float | None = None, repeat_to_s: float = REPEAT_TO_S
+        self,
+        run: Run,
+        root: Path,
+        window_s: float | None = None,
+        repeat_to_s: float = REPEAT_TO_S,
+        lead_s: float = LEAD_S,
     ) -> None:
         recipe = recipe_from_dict(run.record["recipe"], str(run.folder / "run.json"))
+        if not recipe.input.lead_s:
+            recipe = replace(recipe, input=replace(recipe.input, lead_s=lead_s))
+        self.lead_s = recipe.input.lead_s
         cut = recipe.input.cut
         self.length_s: float | None = run.record["window"]["length_s"]
         self.hop_s: float | None = run.record["window"]["hop_s"]

@@ -75,6 +75,7 @@ def build_record(
             "length_s": source.length_s or STEP_LENGTH_S,
             "hop_s": source.hop_s or round(hop_s, 6),
             "pad": "audio",
+            **({"lead_s": source.lead_s} if source.lead_s else {}),
             **_repeated(compiled.frames, source.repeat_frames, frontend["hop_ms"]),
         },
         **({"warps": source.warps} if source.warps else {}),

@@ -110,7 +110,7 @@ class Fold:
     def __init__(self, run: Run, classifier: Classifier, root: Path, every: int) -> None:
         self.run, self.classifier, self.root = run, classifier, root
         self.model = run.load_model()
-        self.source = Source(run, root)
+        self.source = Source(run, root, lead_s=classifier.model.lead_s)
         self.repeat_frames = classifier.model.repeat_chunks * classifier.model.frames
         self.chosen = run.held_out[::every]
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge_ser.audio import AudioReader, RawFormat
 from edge_ser.engine import Engine, Float32
 from edge_ser.model import Model
+from edge_ser.onset import from_onset
 from edge_ser.prediction import NO_SPEECH, UNCERTAIN, Prediction, Segment
 
 if TYPE_CHECKING:
@@ -86,19 +87,26 @@ class Classifier:
         (float at ±1.0, int16, int32, uint8) at ``rate_hz`` (None: the model's). ``raw`` reads headerless PCM.
         Longer audio than the model's window is cut into windows, whose probabilities are averaged; shorter
         audio is followed by silence. Windows of silence, and those in which Silero (where it is installed)
-        finds no voice, are "no speech" and do not count. Raises AudioError for what is no audio. Memory does
-        not grow with the recording, but for its segments.
+        finds no voice, are "no speech" and do not count, nor does the quiet before the first sound. Raises
+        AudioError for what is no audio. Memory does not grow with the recording, but for its segments.
         """
         if isinstance(source, np.ndarray):
             reader = AudioReader.from_array(source, rate_hz, self.model.rate_hz)
         else:
             reader = AudioReader(source, self.model.rate_hz, raw)
         talk = self.talk()
-        scored = self._steps(reader, talk) if self.model.form == "step" else self._windows(reader, talk)
+        before, blocks = 0, iter(reader)
+        if self.model.lead_s:
+            before, blocks = from_onset(
+                reader, self.model.window_samples, self.model.rate_hz, self.model.lead_s
+            )
+        scored = self._steps(blocks, talk) if self.model.form == "step" else self._windows(blocks, talk)
         silent = True
         segments, total, weight = [], np.zeros(len(self.labels)), 0.0
+        if before:
+            segments.append(Segment(0.0, before / self.model.rate_hz, NO_SPEECH, 0.0, {}))
         for piece in scored:
-            start_s, end_s = piece.start / self.model.rate_hz, piece.end / self.model.rate_hz
+            start_s, end_s = ((before + at) / self.model.rate_hz for at in (piece.start, piece.end))
             silent = silent and piece.silent
             if piece.logits is None:
                 segments.append(Segment(start_s, end_s, NO_SPEECH, 0.0, {}))

@@ -43,8 +43,9 @@ class Model:
     ``graph`` is the flatbuffer for an interpreter. Features x become the graph's int8 input by
     ``clip(rint(x * input_scale + input_offset), -128, 127)``, which the front end does while it writes.
     ``warps`` are log factors by which the frequency axis of a window is stretched for further runs of the
-    graph, whose logits are averaged with those of the plain one. ``repeat_chunks``: a step model hears a
-    recording of fewer again from its start until it has had so many.
+    graph, whose logits are averaged with those of the plain one. ``lead_s``: a recording is heard from so
+    long before its first sound (0: from its start). ``repeat_chunks``: a step model hears a recording of
+    fewer again from its start until it has had so many.
     """
 
     def __init__(self, data: bytes, name: str) -> None:
@@ -59,6 +60,7 @@ class Model:
         self.frames: int = self.record["input"]["frames"]
         self.length_s: float = float(self.record["window"]["length_s"])
         self.hop_s: float = float(self.record["window"]["hop_s"])
+        self.lead_s: float = float(self.record["window"].get("lead_s", 0))
         self.temperature: float = float(self.record["calibration"]["temperature"])
         self.speech_only: bool = self.record.get("speech_only", True)
         self.abstain_below: float = float(self.record["calibration"]["abstain_below"])

@@ -49,6 +49,8 @@ def parse_record(text: bytes, name: str) -> dict[str, Any]:
     window.number("length_s", 0.05, 60)
     window.number("hop_s", 0.01, window.record["length_s"])
     window.one_of("pad", "audio")
+    if "lead_s" in window.record:
+        window.number("lead_s", 0, window.record["length_s"])
     if "repeat_to_s" in window.record:
         window.number("repeat_to_s", 0, window.record["length_s"] if record["form"] == "step" else 0)
     output = fields.object("output")

@@ -202,6 +202,22 @@ def test_how_long_a_step_model_hears_at_least_can_be_chosen(runs, tmp_path, caps
     assert "--repeat-to-s must be between 0 and 3" in capsys.readouterr().err
 
 
+def test_how_much_is_heard_of_what_is_before_the_first_sound_can_be_chosen(runs, corpora, tmp_path, capsys):
+    path = tmp_path / "m.tflite"
+    folder = runs / "emodb-cnn"
+    assert main([str(folder), "-o", str(path)]) == 0
+    model = Model.load(path)
+    assert model.lead_s == 0.3
+    assert "a recording is heard from 0.3 s before its first sound" in model.card
+    assert main([str(folder), "-o", str(path), "--lead-s", "0"]) == 0
+    assert Model.load(path).lead_s == 0 and "before its first sound" not in Model.load(path).card
+    assert main([str(folder), "-o", str(path), "--lead-s", "-1"]) == 5
+    assert "--lead-s must be between 0 and 3" in capsys.readouterr().err
+    run = read_run(folder)
+    run.record["recipe"]["input"]["lead_s"] = 0.5  # what a recipe says counts
+    assert Source(run, corpora).lead_s == 0.5
+
+
 def test_what_fails_the_gate_is_not_written_unless_told(runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(parity, "MIN_AGREEMENT", 1.01)
     path = tmp_path / "bad.tflite"

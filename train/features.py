@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 import edge_ser._native
 from edge_ser import audio, conditioner, pcm, wav
 from edge_ser.frontend import Frontend
+from edge_ser.onset import before_onset
 from train.arrays import Features, Samples
 from train.audio import read_audio
 from train.augment import noise, waveform
@@ -81,11 +82,21 @@ class Extractor:
 
     def compute(self, samples: Samples) -> Features:
         """All frames of ``samples``; for windows, of ``samples`` zero-padded to at least one window."""
+        return self._frames(self._heard(samples))
+
+    def _heard(self, samples: Samples) -> Samples:
+        """Without what the recipe leaves out."""
         if self.input.silence == "remove":
             samples = speech_only(samples, self.rate_hz)
+        if self.input.lead_s:
+            first = samples[: self.window_samples]
+            samples = samples[before_onset(first, self.rate_hz, self.input.lead_s) :]
+        return samples
+
+    def _frames(self, samples: Samples) -> Features:
         if self.input.cut == "window" and len(samples) < self.window_samples:
             samples = np.pad(samples, (0, self.window_samples - len(samples)))
-        return np.asarray(self.frontend.process(samples), dtype=np.float32)
+        return np.asarray(self.frontend.process(np.ascontiguousarray(samples)), dtype=np.float32)
 
     def windows(self, samples: Samples, delay_samples: int = 0) -> NDArray[np.float32]:
         """The inputs [n, frames, features] of an utterance exactly as the device makes them.
@@ -94,15 +105,12 @@ class Extractor:
         alone.
         ``delay_samples`` of silence come first (test-time shifts).
         """
-        if delay_samples:
-            samples = np.pad(samples, (delay_samples, 0))
+        samples = np.pad(self._heard(samples), (delay_samples, 0))
         if self.input.cut == "window":
-            if self.input.silence == "remove":
-                samples = speech_only(samples, self.rate_hz)
             starts = window_starts(len(samples), self.window_samples, self.hop_samples)
             cuts = [samples[start : start + self.window_samples] for start in starts]
-            return np.stack([self.compute(np.ascontiguousarray(cut)) for cut in cuts])
-        features = self.compute(samples)
+            return np.stack([self._frames(cut) for cut in cuts])
+        features = self._frames(samples)
         if self.input.cut == "segment":
             return self.segments(features)
         limit = self.input.max_frames or len(features)
@@ -154,7 +162,7 @@ class Extractor:
         rng = np.random.default_rng([zlib.crc32(utterance.path.encode()), index])
         for augmentation in augmentations:
             samples = augmentation.apply(samples, self.rate_hz, rng)
-        found = self.compute(np.ascontiguousarray(samples))
+        found = self.compute(samples)
         if path is not None:
             store(path, found)
         return found
@@ -167,6 +175,8 @@ class Extractor:
         recording = hashlib.sha256((self.root / utterance.path).read_bytes()).hexdigest()
         cut: dict[str, Any] = {"what": what, "delay": delay_samples, **(about or {}), **vars(self.input)}
         del cut["warps"]  # which come after the features
+        if not cut["lead_s"]:
+            del cut["lead_s"]  # as in entries of older versions
         key = json.dumps([recording, self.options.as_dict(), cut, frontend_digest()], sort_keys=True)
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.cache / name[:2] / f"{name}.npy"

@@ -48,6 +48,8 @@ class Input:
     Scores of the windows or segments of one utterance are averaged as probabilities.
     ``warps``: each window is also heard with its frequency axis stretched by exp of these (edge_ser/warp.py),
     and the logits are averaged. For cut = "window" and librosa's MFCC alone; training does not see them.
+    ``lead_s``: what comes earlier than that before the first sound is left out (edge_ser/onset.py); 0: all is
+    heard.
     """
 
     cut: Literal["window", "segment", "whole"] = "window"
@@ -58,6 +60,7 @@ class Input:
     max_frames: int = 0  # for "whole": longer utterances are cut here; 0 = never
     silence: Literal["keep", "remove", "class"] = "keep"
     warps: list[float] = field(default_factory=list)
+    lead_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,9 @@ def recipe_from_dict(tree: Mapping[str, Any], where: str) -> Recipe:
     for merged in recipe.data.merge.values():
         if merged not in recipe.data.labels:
             raise ConfigError(f"{where}: data.merge leads to {merged!r}, which data.labels lacks")
+    lead_s = recipe.input.lead_s
+    if not 0.0 <= lead_s <= recipe.input.length_s:
+        raise ConfigError(f"{where}: input.lead_s = {lead_s} is not between 0 and input.length_s")
     if recipe.input.cut == "segment" and not (recipe.input.frames > 0 and recipe.input.hop_frames > 0):
         raise ConfigError(f"{where}: input.cut = 'segment' needs input.frames and input.hop_frames above 0")
     return recipe
@@ -226,9 +232,14 @@ def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
     kept = {
         name: part for name, part in recipe.items() if name not in ("description", "evaluation", "published")
     }
-    # Runs of before there were warps, teachers or encoders do not name them.
-    if not recipe.get("input", {}).get("warps", True):
-        kept["input"] = {name: value for name, value in recipe["input"].items() if name != "warps"}
+    # Runs of before there were warps, leads, teachers or encoders do not name them.
+    if "input" in recipe:
+        unused = {"warps": [], "lead_s": 0.0}
+        kept["input"] = {
+            name: value
+            for name, value in recipe["input"].items()
+            if name not in unused or value != unused[name]
+        }
     if not recipe.get("teacher", {}).get("recipe"):
         kept.pop("teacher", None)
     if not recipe.get("encoder", {}).get("weight"):

@@ -32,13 +32,15 @@ def teacher_tasks(task: Task, recipe: Recipe) -> list[Task]:
     """The fits that ``task``, a fit of ``recipe``, learns from: one a seed of its teacher, none if it has
     none.
 
-    Their runs lie in ``teachers`` beside the task's folder, named by recipe, data and seed, so that all seeds
-    of a fold share them. Raises ConfigError where teacher and pupil do not hear or say the same.
+    They hear recordings from where the pupil does (input.lead_s). Their runs lie in ``teachers`` beside the
+    task's folder, named by recipe, data and seed, so that all seeds of a fold share them. Raises ConfigError
+    where teacher and pupil do not hear or say the same.
     """
     if not recipe.teacher.recipe:
         return []
     teacher = load_recipe(recipe.teacher.recipe)
     _check(teacher, recipe)
+    teacher = replace(teacher, input=replace(teacher.input, lead_s=recipe.input.lead_s))
     plain = teacher.as_dict()
     told = json.dumps([deciding(plain), manifest_digest(task.train)], sort_keys=True)
     name = f"{teacher.name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"

@@ -84,6 +84,8 @@ def _summary(model: Model) -> list[tuple[str, str]]:
         form = f"a step of {model.frames * frontend.hop_ms:g} ms after another, with a state"
         if model.repeat_chunks:
             form += f"; at least {model.repeat_chunks}: what is shorter is heard again"
+    if model.lead_s:
+        form += f"; a recording from {model.lead_s:g} s before its first sound"
     rows = [
         ("model", f"{model.name} ({model.source})"),
         ("description", str(record.get("description", ""))),

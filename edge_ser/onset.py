@@ -1,0 +1,47 @@
+"""Where a recording begins to be heard: shortly before its first sound.
+
+How long somebody waits before they speak is no part of how they feel, and a live stream does not know it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+
+CHUNK_S = 0.032
+QUIET_DB = 25.0  # what is further below the loudest chunk is no sound
+
+
+def before_onset(samples: Float32, rate_hz: int, lead_s: float) -> int:
+    """How many of the first ``samples`` [n] to leave out, so that at most ``lead_s`` seconds come before the
+    first chunk that is a sound.
+
+    >>> before_onset(np.repeat(np.float32([0, 1]), [16000, 8000]), 16000, 0.5)
+    7872
+    """
+    chunk = round(CHUNK_S * rate_hz)
+    chunks = samples[: len(samples) // chunk * chunk].reshape(-1, chunk)
+    power = np.einsum("ij,ij->i", chunks, chunks)
+    if not len(power):
+        return 0
+    first = int(np.argmax(power >= power.max() * np.float32(10 ** (-QUIET_DB / 10))))
+    return max(0, first * chunk - round(lead_s * rate_hz))
+
+
+def from_onset(
+    blocks: Iterable[Float32], window: int, rate_hz: int, lead_s: float
+) -> tuple[int, Iterator[Float32]]:
+    """(how many samples are left out, the rest in blocks); the onset is looked for in the first ``window``
+    samples.
+    """
+    rest = iter(blocks)
+    first = np.zeros(0, np.float32)
+    while len(first) < window and (block := next(rest, None)) is not None:
+        first = np.concatenate([first, block])
+    left_out = before_onset(first[:window], rate_hz, lead_s)
+    return left_out, chain([first[left_out:]], rest)
