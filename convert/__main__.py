@@ -76,7 +76,7 @@ def _common(command: argparse.ArgumentParser) -> None:
         "--lead-s",
         type=float,
         metavar="S",
-        help="how much is heard of what is before a recording's first sound (default 0.3; 0: all)",
+        help="how much of what is before a recording's first sound is heard (0: all; default: as trained)",
     )
     command.add_argument(
         "--per-cell", type=int, default=2, help="calibration utterances per speaker and class"
@@ -105,8 +105,7 @@ def settings_of(arguments: argparse.Namespace) -> Any:
     repeat_to_s = Settings.repeat_to_s if arguments.repeat_to_s is None else arguments.repeat_to_s
     if not 0 <= repeat_to_s <= 3:
         raise ConfigError("--repeat-to-s must be between 0 and 3, the seconds of a live decision")
-    lead_s = Settings.lead_s if arguments.lead_s is None else arguments.lead_s
-    if not 0 <= lead_s <= 3:
+    if arguments.lead_s is not None and not 0 <= arguments.lead_s <= 3:
         raise ConfigError("--lead-s must be between 0 and 3, the seconds of a live decision")
     if arguments.per_cell < 1:
         raise ConfigError("--per-cell must be at least 1")
@@ -115,7 +114,7 @@ def settings_of(arguments: argparse.Namespace) -> Any:
         chunk=arguments.chunk,
         window_s=arguments.window_s,
         repeat_to_s=repeat_to_s,
-        lead_s=lead_s,
+        lead_s=arguments.lead_s,
         per_cell=arguments.per_cell,
         seed=arguments.seed,
         precision=Precision(arguments.state_bits, arguments.per_gate),

@@ -17,7 +17,6 @@ from train.recipe import recipe_from_dict
 from train.utterance import Utterance
 
 REPEAT_TO_S = 1.5  # docs/experiments.md
-LEAD_S = 0.3  # docs/experiments.md
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def in_chunks(features: Float, frames: int, at_least: int) -> Float:
 class Source:
     """Reads utterances below ``root`` for a run. ``window_s`` fixes the window of a run trained on whole
     utterances, ``repeat_to_s`` is how long a step model hears of a recording at least, and ``lead_s`` how
-    much of what is before its first sound any model hears (0: all) where the recipe does not say.
+    much of what is before its first sound any model hears (0: all; None: as in training).
     """
 
     def __init__(
@@ -62,10 +61,10 @@ class Source:
         root: Path,
         window_s: float | None = None,
         repeat_to_s: float = REPEAT_TO_S,
-        lead_s: float = LEAD_S,
+        lead_s: float | None = None,
     ) -> None:
         recipe = recipe_from_dict(run.record["recipe"], str(run.folder / "run.json"))
-        if not recipe.input.lead_s:
+        if lead_s is not None:
             recipe = replace(recipe, input=replace(recipe.input, lead_s=lead_s))
         self.lead_s = recipe.input.lead_s
         cut = recipe.input.cut

@@ -14,7 +14,7 @@ from convert.adapt import compile_adapted, spare
 from convert.calibration import choose
 from convert.card import write_card
 from convert.compiler import Compiled, Options
-from convert.data import LEAD_S, REPEAT_TO_S, Inputs, Source
+from convert.data import REPEAT_TO_S, Inputs, Source
 from convert.golden import golden_audio, golden_features
 from convert.interpret import run_graph
 from convert.modelfile import Golden, pack
@@ -36,7 +36,7 @@ class Settings:
     chunk: int = 0
     window_s: float | None = None
     repeat_to_s: float = REPEAT_TO_S
-    lead_s: float = LEAD_S
+    lead_s: float | None = None
     per_cell: int = 2  # calibration utterances for every speaker and class
     seed: int = 0
     precision: Precision = field(default_factory=Precision)

@@ -243,3 +243,10 @@ def test_a_teacher_has_no_teacher_and_a_baseline_none(pupil_file: Path, corpus: 
     tree = load_recipe("baseline-egemaps").as_dict() | {"teacher": {"recipe": "emodb-cnn", "seeds": [1]}}
     with pytest.raises(ConfigError, match="is no network and cannot have a teacher"):
         recipe_from_dict(tree, "baseline")
+
+
+@pytest.mark.parametrize("lead_s", [0.0, 0.3])
+def test_a_teacher_hears_recordings_from_where_its_pupil_does(pupil: Recipe, lead_s: float) -> None:
+    pupil = replace(pupil, input=replace(pupil.input, lead_s=lead_s))
+    tasks = teacher_tasks(Task(pupil.as_dict(), (), (), "", "cv/run", 1), pupil)
+    assert [task.recipe["input"]["lead_s"] for task in tasks] == [lead_s, lead_s]
