@@ -1,7 +1,7 @@
 """Live sound to events: find speech, score overlapping windows of it, announce changes.
 
 Time is counted in samples. A decision is due every hop; while somebody speaks it rests on the audio since the
-speech began, at most a window of it, exactly as ``Classifier.classify`` would score that piece of audio.
+speech began, at most a window of it, as ``Classifier.classify`` would score that piece, leaving nothing out.
 """
 
 from __future__ import annotations
