@@ -95,18 +95,13 @@ class Classifier:
         else:
             reader = AudioReader(source, self.model.rate_hz, raw)
         talk = self.talk()
-        before, blocks = 0, iter(reader)
-        if self.model.lead_s:
-            before, blocks = from_onset(
-                reader, self.model.window_samples, self.model.rate_hz, self.model.lead_s
-            )
-        scored = self._steps(blocks, talk) if self.model.form == "step" else self._windows(blocks, talk)
-        silent = True
+        before, blocks, silent = self._from_onset(reader, talk)
+        pieces = self._steps if self.model.form == "step" else self._windows
         segments, total, weight = [], np.zeros(len(self.labels)), 0.0
         if before:
             segments.append(Segment(0.0, before / self.model.rate_hz, NO_SPEECH, 0.0, {}))
-        for piece in scored:
-            start_s, end_s = ((before + at) / self.model.rate_hz for at in (piece.start, piece.end))
+        for piece in pieces(blocks, talk, before):
+            start_s, end_s = piece.start / self.model.rate_hz, piece.end / self.model.rate_hz
             silent = silent and piece.silent
             if piece.logits is None:
                 segments.append(Segment(start_s, end_s, NO_SPEECH, 0.0, {}))
@@ -150,22 +145,46 @@ class Classifier:
 
         return Talk(self._voice)
 
-    def _windows(self, blocks: Iterable[Float32], talk: Talk | None) -> Iterator[Scored]:
-        """The window form: every window by itself."""
+    def _from_onset(
+        self, blocks: Iterable[Float32], talk: Talk | None
+    ) -> tuple[int, Iterable[Float32], bool]:
+        """(samples that are left out before the first sound, the rest, whether all windows in which nobody
+        was found to speak are digital silence).
+        """
+        model, silent = self.model, True
+        if not model.lead_s:
+            return 0, blocks, silent
+
+        def heard(start: int, samples: Float32) -> bool:
+            nonlocal silent
+            if is_silent(samples):
+                return False
+            spoken = talk is None or talk.heard_in(start, samples)
+            silent = silent and spoken
+            return spoken
+
+        hop = max(1, round(model.hop_s * model.rate_hz))
+        before, rest = from_onset(blocks, model.window_samples, hop, model.rate_hz, model.lead_s, heard)
+        return before, rest, silent
+
+    def _windows(self, blocks: Iterable[Float32], talk: Talk | None, first: int) -> Iterator[Scored]:
+        """The window form: every window by itself. The blocks begin with the sample ``first``."""
         hop = max(1, round(self.model.hop_s * self.model.rate_hz))
-        for start, samples in cut_windows(blocks, self.model.window_samples, hop):
+        for offset, samples in cut_windows(blocks, self.model.window_samples, hop):
+            start = first + offset
             silent = is_silent(samples)
             spoken = not silent and (talk is None or talk.heard_in(start, samples))
             logits = self.engine.window(samples) if spoken else None
             yield Scored(start, start + len(samples), logits, 1.0, silent)
 
-    def _steps(self, blocks: Iterable[Float32], talk: Talk | None) -> Iterator[Scored]:
+    def _steps(self, blocks: Iterable[Float32], talk: Talk | None, first: int) -> Iterator[Scored]:
         """The step form, a hop at a time: the mean logits of the steps that it completes, weighted by their
-        number. A hop that completes none has the answer of the one before, at first of the one behind.
+        number. A hop that completes none has the answer of the one before, at first of the one behind. The
+        blocks begin with the sample ``first``.
         """
         early: list[Scored] = []
         before: Scored | None = None
-        for start, samples, logits, spoken in self._hops(blocks, talk):
+        for start, samples, logits, spoken in self._hops(blocks, talk, first):
             silent = is_silent(samples)
             mean = logits.mean(axis=0) if len(logits) and spoken and not silent else None
             piece = Scored(start, start + len(samples), mean, float(len(logits)), silent)
@@ -180,7 +199,7 @@ class Classifier:
             before = piece
 
     def _hops(
-        self, blocks: Iterable[Float32], talk: Talk | None
+        self, blocks: Iterable[Float32], talk: Talk | None, first: int
     ) -> Iterator[tuple[int, Float32, Float32, bool]]:
         """(first sample, samples, logits of the steps that they complete, whether there is a voice).
 
@@ -193,8 +212,9 @@ class Classifier:
         engine.reset()
         held: tuple[int, Float32, Float32, bool] | None = None
         spoken = True
-        for origin, audio in cut_windows(blocks, window, window, overlap_last=False):
-            if talk is not None and (origin == 0 or 2 * len(audio) > window):
+        for place, audio in cut_windows(blocks, window, window, overlap_last=False):
+            origin = first + place
+            if talk is not None and (place == 0 or 2 * len(audio) > window):
                 spoken = talk.heard_in(origin, audio)
             for offset, samples in cut_windows([audio], hop, hop, overlap_last=False):
                 if held is not None:

@@ -5,7 +5,7 @@ How long somebody waits before they speak is no part of how they feel, and a liv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 import numpy as np
@@ -34,14 +34,27 @@ def before_onset(samples: Float32, rate_hz: int, lead_s: float) -> int:
 
 
 def from_onset(
-    blocks: Iterable[Float32], window: int, rate_hz: int, lead_s: float
+    blocks: Iterable[Float32],
+    window: int,
+    hop: int,
+    rate_hz: int,
+    lead_s: float,
+    heard: Callable[[int, Float32], bool],
 ) -> tuple[int, Iterator[Float32]]:
-    """(how many samples are left out, the rest in blocks); the onset is looked for in the first ``window``
-    samples.
+    """(how many samples are left out, the rest in blocks).
+
+    The onset is looked for in the first ``window`` of which ``heard(first sample, samples)``; windows before
+    it, one every ``hop``, are left out. Holds a window and a block.
     """
     rest = iter(blocks)
-    first = np.zeros(0, np.float32)
-    while len(first) < window and (block := next(rest, None)) is not None:
-        first = np.concatenate([first, block])
-    left_out = before_onset(first[:window], rate_hz, lead_s)
-    return left_out, chain([first[left_out:]], rest)
+    kept = np.zeros(0, np.float32)
+    position = 0
+    while True:
+        while len(kept) < window and (block := next(rest, None)) is not None:
+            kept = np.concatenate([kept, block])
+        begin = kept[:window]
+        found = heard(position, begin)
+        if found or len(begin) < window:
+            left_out = before_onset(begin, rate_hz, lead_s) if found else 0
+            return position + left_out, chain([kept[left_out:]], rest)
+        kept, position = kept[hop:], position + hop

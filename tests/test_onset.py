@@ -50,16 +50,34 @@ def test_soft_sounds_are_sounds_and_nothing_else_is_left_out():
         assert before_onset(sound, RATE_HZ, 0.3) == 0
 
 
-@pytest.mark.parametrize("size", [1000, 48000, 100000])
-def test_the_onset_is_looked_for_in_the_first_window_and_all_the_rest_is_kept(size):
-    sound = np.concatenate([quiet(30000), signal("low", 1), quiet(30000), signal("high", 2)])
+def loud(start: int, samples: np.ndarray) -> bool:
+    return bool(np.abs(samples).max(initial=0.0) > 0.1)
+
+
+@pytest.mark.parametrize("size", [1000, 48000, 300000])
+@pytest.mark.parametrize("before", [30000, 47000, 90000, 150000])
+def test_all_is_left_out_before_the_first_window_that_is_heard_but_for_the_lead(size, before):
+    sound = np.concatenate([quiet(before), signal("low", 1), quiet(30000), signal("high", 2)])
     blocks = [sound[start : start + size] for start in range(0, len(sound), size)]
-    left_out, rest = from_onset(iter(blocks), 48000, RATE_HZ, 0.3)
-    assert left_out == 58 * CHUNK - LEAD
+    asked = []
+
+    def heard(start, samples):
+        asked.append((start, len(samples)))
+        return loud(start, samples)
+
+    left_out, rest = from_onset(iter(blocks), 48000, 16000, RATE_HZ, 0.3, heard)
+    first = max(0, -(-(before - 47000) // 16000)) * 16000  # the first window that reaches the sound
+    assert asked == [(start, 48000) for start in range(0, first + 1, 16000)]
+    assert first + (before - first) // CHUNK * CHUNK - LEAD == left_out
     np.testing.assert_array_equal(np.concatenate(list(rest)), sound[left_out:])
-    late, rest = from_onset(iter(blocks), 16000, RATE_HZ, 0.3)  # nothing but quiet: all of it may be a sound
-    np.testing.assert_array_equal(np.concatenate(list(rest)), sound[late:])
-    assert late == 0
+
+
+@pytest.mark.parametrize("n", [0, 1, 16000, 48000, 48001, 100000])
+def test_where_nothing_is_heard_the_end_stays(n):
+    sound = quiet(n)
+    left_out, rest = from_onset(iter([sound]), 48000, 16000, RATE_HZ, 0.3, loud)
+    assert left_out == (0 if n < 48000 else (n - 48000) // 16000 * 16000 + 16000)
+    np.testing.assert_array_equal(np.concatenate(list(rest)), sound[left_out:])
 
 
 @pytest.mark.parametrize("form", ["window_model", "step_model"])
@@ -89,9 +107,10 @@ def test_quiet_before_a_recording_changes_nothing(form, seconds, request):
 def test_silence_stays_one_recording(window_model):
     graph, entry = unpack(window_model)
     entry["window"]["lead_s"] = 0.3
-    prediction = Classifier(Model(pack(graph, entry, ""), "m")).classify(np.zeros(RATE_HZ, np.float32))
+    prediction = Classifier(Model(pack(graph, entry, ""), "m")).classify(np.zeros(51200, np.float32))
     assert (prediction.label, prediction.notes) == (NO_SPEECH, ["digital silence: no speech to classify"])
-    assert [(each.start_s, each.end_s) for each in prediction.segments] == [(0.0, 1.0)]
+    assert {each.label for each in prediction.segments} == {NO_SPEECH}
+    assert (prediction.segments[0].start_s, prediction.segments[-1].end_s) == (0.0, 3.2)
 
 
 @pytest.mark.parametrize("value", [-0.1, None, 1.5])
