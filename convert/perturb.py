@@ -81,6 +81,7 @@ PERTURBATIONS: dict[str, Perturbation] = {
     WORST: _noise(0.0),
     "clipped at a fifth of the peak": _clipped,
     "1 s of silence before": partial(_silence, 1.0, 0.0),
+    "4 s of silence before": partial(_silence, 4.0, 0.0),
     "1 s of silence after": partial(_silence, 0.0, 1.0),
     **{f"{seconds:g} s of speech": _same for seconds in LENGTHS_S},
 }
