@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 import edge_ser._native
 from edge_ser import audio, conditioner, pcm, wav
+from edge_ser.classifier import is_silent
 from edge_ser.frontend import Frontend
-from edge_ser.onset import before_onset
+from edge_ser.onset import from_onset
 from train.arrays import Features, Samples
 from train.audio import read_audio
 from train.augment import noise, waveform
@@ -85,12 +86,19 @@ class Extractor:
         return self._frames(self._heard(samples))
 
     def _heard(self, samples: Samples) -> Samples:
-        """Without what the recipe leaves out."""
+        """Without what the recipe leaves out; of the beginning, what a device without Silero would."""
         if self.input.silence == "remove":
             samples = speech_only(samples, self.rate_hz)
         if self.input.lead_s:
-            first = samples[: self.window_samples]
-            samples = samples[before_onset(first, self.rate_hz, self.input.lead_s) :]
+            left_out, _ = from_onset(
+                [samples],
+                self.window_samples,
+                self.hop_samples,
+                self.rate_hz,
+                self.input.lead_s,
+                lambda _, window: not is_silent(window),
+            )
+            samples = samples[left_out:]
         return samples
 
     def _frames(self, samples: Samples) -> Features:
