@@ -70,7 +70,8 @@ def _common(command: argparse.ArgumentParser) -> None:
         "--repeat-to-s",
         type=float,
         metavar="S",
-        help="step models: shorter recordings are heard again until they are so long (default 1.5; 0: never)",
+        help="shorter recordings are heard again: by step models until they are so long, for a window, where "
+        "they break off, until it is full (default 1.5; 0: never)",
     )
     command.add_argument(
         "--lead-s",

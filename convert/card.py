@@ -70,6 +70,8 @@ def _facts(record: Mapping[str, Any]) -> str:
             factors = ", ".join(f"{exp(each):.3g}" for each in record["warps"])
             times = 1 + len(record["warps"])
             form += f"; heard {times} times, as it is and with the frequency axis times {factors}"
+        if window.get("repeat_to_s"):
+            form += f"; what is shorter than {window['repeat_to_s']:g} s and breaks off is heard again"
     if record["window"].get("lead_s"):
         form += f"; a recording is heard from {record['window']['lead_s']:g} s before its first sound"
     return "## The model\n\n" + table(

@@ -51,8 +51,8 @@ def in_chunks(features: Float, frames: int, at_least: int) -> Float:
 
 class Source:
     """Reads utterances below ``root`` for a run. ``window_s`` fixes the window of a run trained on whole
-    utterances, ``repeat_to_s`` is how long a step model hears of a recording at least, and ``lead_s`` how
-    much of what is before its first sound any model hears (0: all; None: as in training).
+    utterances. What is shorter than ``repeat_to_s`` is heard again (docs/formats.md). ``lead_s``: how much of
+    what is before its first sound any model hears (0: all; None: as in training).
     """
 
     def __init__(
@@ -84,7 +84,8 @@ class Source:
         if self.length_s is not None and self.hop_s is not None:  # the device cuts audio, not features
             as_heard = replace(recipe.input, cut="window", length_s=self.length_s, hop_s=self.hop_s)
             recipe = replace(recipe, input=as_heard)
-        self.extractor = Extractor(recipe, root)
+        self.repeat_to_s = min(repeat_to_s, self.length_s or repeat_to_s)
+        self.extractor = Extractor(recipe, root, repeat_to_s=0.0 if run.step else self.repeat_to_s)
         self.frames: int | None = self.extractor.frames
         if cut == "segment" and self.frames != run.record["input"]["frames"]:
             raise ModelError(

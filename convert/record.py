@@ -76,7 +76,7 @@ def build_record(
             "hop_s": source.hop_s or round(hop_s, 6),
             "pad": "audio",
             **({"lead_s": source.lead_s} if source.lead_s else {}),
-            **_repeated(compiled.frames, source.repeat_frames, frontend["hop_ms"]),
+            **_repeated(run, source, compiled.frames),
         },
         **({"warps": source.warps} if source.warps else {}),
         "state": compiled.states,
@@ -131,10 +131,12 @@ def _encoder(run: Run) -> dict[str, Any]:
     return {"encoder": told}
 
 
-def _repeated(chunk: int, frames: int, hop_ms: float) -> dict[str, float]:
-    """How long a step model hears at least, in whole chunks; nothing where it does not matter."""
-    seconds = round(frames / chunk) * chunk * hop_ms / 1000
-    return {"repeat_to_s": round(seconds, 6)} if frames else {}
+def _repeated(run: Run, source: Source, chunk: int) -> dict[str, float]:
+    """What is shorter is heard again; in a step model a number of whole chunks. Nothing where nothing is."""
+    seconds = source.repeat_to_s
+    if run.step:
+        seconds = round(source.repeat_frames / chunk) * chunk * run.record["frontend"]["hop_ms"] / 1000
+    return {"repeat_to_s": round(seconds, 6)} if seconds else {}
 
 
 STEP_LENGTH_S = 3.0  # of audio that one reported decision of a step model rests on, while it streams

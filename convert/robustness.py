@@ -110,7 +110,8 @@ class Fold:
     def __init__(self, run: Run, classifier: Classifier, root: Path, every: int) -> None:
         self.run, self.classifier, self.root = run, classifier, root
         self.model = run.load_model()
-        self.source = Source(run, root, lead_s=classifier.model.lead_s)
+        model = classifier.model
+        self.source = Source(run, root, repeat_to_s=model.repeat_to_s, lead_s=model.lead_s)
         self.repeat_frames = classifier.model.repeat_chunks * classifier.model.frames
         self.chosen = run.held_out[::every]
 

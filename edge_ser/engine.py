@@ -15,6 +15,7 @@ from edge_ser._native import Int8Writer, LookUp
 from edge_ser.frontend import Frontend
 from edge_ser.model import Model
 from edge_ser.runtime import Runtime
+from edge_ser.short import filled
 
 if TYPE_CHECKING:
     from edge_ser.warp import WarpedWriter
@@ -53,6 +54,7 @@ class Engine:
             self._silence = self._silent_frame()
         self._padded = np.zeros(model.window_samples, np.float32)
         self._whole = model.window_samples
+        self._least = round(model.repeat_to_s * model.rate_hz)
         self._states = model.zero_states()
         self._waiting = np.zeros((0, model.n_features), np.float32)
         self._samples = 0
@@ -83,8 +85,10 @@ class Engine:
 
     def window(self, samples: Float32) -> Float32:
         """Logits [classes] of at most ``model.window_samples`` samples at the model's rate; silence follows
-        them. With warps: the mean over the window's runs.
+        them, or they themselves again where they are short and break off (edge_ser/short.py). With warps: the
+        mean over the window's runs.
         """
+        samples = filled(samples, self._whole, self._least, self.model.rate_hz)
         if self._warped is not None:
             return self._mean_of_runs(self._warped, samples)
         self._write(self._window(samples))

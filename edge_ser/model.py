@@ -44,8 +44,9 @@ class Model:
     ``clip(rint(x * input_scale + input_offset), -128, 127)``, which the front end does while it writes.
     ``warps`` are log factors by which the frequency axis of a window is stretched for further runs of the
     graph, whose logits are averaged with those of the plain one. ``lead_s``: a recording is heard from so
-    long before its first sound (0: from its start). ``repeat_chunks``: a step model hears a recording of
-    fewer again from its start until it has had so many.
+    long before its first sound (0: from its start). What is shorter than ``repeat_to_s`` is heard again from
+    its start: by a step model until it has had ``repeat_chunks``, by a model for a window until that is full,
+    if it breaks off.
     """
 
     def __init__(self, data: bytes, name: str) -> None:
@@ -70,7 +71,8 @@ class Model:
         except ConfigError as error:
             raise ModelError(f"{name}: edge_ser.json: {error}; convert the model again") from None
         chunk_s = self.frames * self.frontend.hop_length / self.rate_hz
-        self.repeat_chunks = round(self.record["window"].get("repeat_to_s", 0) / chunk_s)
+        self.repeat_to_s: float = float(self.record["window"].get("repeat_to_s", 0))
+        self.repeat_chunks = round(self.repeat_to_s / chunk_s) if self.form == "step" else 0
         self._check_frontend()
         graph = read_graph(self.graph, name)
         self._check_graph(graph)

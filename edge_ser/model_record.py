@@ -52,7 +52,7 @@ def parse_record(text: bytes, name: str) -> dict[str, Any]:
     if "lead_s" in window.record:
         window.number("lead_s", 0, window.record["length_s"])
     if "repeat_to_s" in window.record:
-        window.number("repeat_to_s", 0, window.record["length_s"] if record["form"] == "step" else 0)
+        window.number("repeat_to_s", 0, window.record["length_s"])
     output = fields.object("output")
     output.one_of("kind", "logits")
     _check_quantisation(output)

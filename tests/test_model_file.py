@@ -155,7 +155,7 @@ def test_a_graph_that_is_not_the_one_that_was_signed_is_refused(good):
         (lambda r: r["window"].update(length_s=1e9), "window.length_s"),
         (lambda r: r["window"].update(hop_s=0), "window.hop_s is 0"),
         (lambda r: r["window"].update(length_s=2.0), "2.0 s give 198 frames"),
-        (lambda r: r["window"].update(repeat_to_s=0.5), "window.repeat_to_s is 0.5"),  # of the form step
+        (lambda r: r["window"].update(repeat_to_s=3.5), "window.repeat_to_s is 3.5"),
         (lambda r: r["window"].update(repeat_to_s=None), "window.repeat_to_s is None"),
         (lambda r: r["calibration"].update(temperature=0), "calibration.temperature is 0"),
         (lambda r: r["calibration"].update(abstain_below="low"), "calibration.abstain_below"),

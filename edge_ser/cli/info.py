@@ -80,6 +80,8 @@ def _summary(model: Model) -> list[tuple[str, str]]:
     feature = f"{frontend.feature}, {frontend.preset} preset, {frontend.window_ms:g}/{frontend.hop_ms:g} ms"
     if model.form == "window":
         form = f"{model.length_s:g} s at a time, every {model.hop_s:g} s"
+        if model.repeat_to_s:
+            form += f"; what is shorter than {model.repeat_to_s:g} s and breaks off is heard again"
     else:
         form = f"a step of {model.frames * frontend.hop_ms:g} ms after another, with a state"
         if model.repeat_chunks:
