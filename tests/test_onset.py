@@ -165,4 +165,4 @@ def test_however_long_it_hisses_before_somebody_speaks_the_answer_stays(name):
         assert (first.start_s, first.label) == (0.0, NO_SPEECH) and second.label != NO_SPEECH
         assert seconds - 0.5 < first.end_s == second.start_s < seconds
     for seconds in (5, 7):
-        assert answers[seconds].scores == pytest.approx(answers[1].scores, abs=0.05)
+        assert answers[seconds].scores == pytest.approx(answers[1].scores, abs=0.1)
