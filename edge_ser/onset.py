@@ -43,18 +43,25 @@ def from_onset(
 ) -> tuple[int, Iterator[Float32]]:
     """(how many samples are left out, the rest in blocks).
 
-    The onset is looked for in the first ``window`` of which ``heard(first sample, samples)``; windows before
-    it, one every ``hop``, are left out. Holds a window and a block.
+    The onset is looked for in the first ``window`` of which ``heard(first sample, samples)``, one every
+    ``hop``, the last flush with the end; what is before that window is left out. Holds a window, a hop and a
+    block.
     """
     rest = iter(blocks)
-    kept = np.zeros(0, np.float32)
+    kept = _filled(np.zeros(0, np.float32), window, rest)
     position = 0
-    while True:
-        while len(kept) < window and (block := next(rest, None)) is not None:
-            kept = np.concatenate([kept, block])
-        begin = kept[:window]
-        found = heard(position, begin)
-        if found or len(begin) < window:
-            left_out = before_onset(begin, rate_hz, lead_s) if found else 0
-            return position + left_out, chain([kept[left_out:]], rest)
-        kept, position = kept[hop:], position + hop
+    while not heard(position, kept[:window]):
+        kept = _filled(kept, window + hop, rest)
+        step = min(hop, len(kept) - window)
+        if step <= 0:
+            return position, chain([kept], rest)
+        kept, position = kept[step:], position + step
+    left_out = before_onset(kept[:window], rate_hz, lead_s)
+    return position + left_out, chain([kept[left_out:]], rest)
+
+
+def _filled(kept: Float32, length: int, rest: Iterator[Float32]) -> Float32:
+    """``kept`` and as many blocks of the ``rest`` as make it ``length`` long, if there are so many."""
+    while len(kept) < length and (block := next(rest, None)) is not None:
+        kept = np.concatenate([kept, block])
+    return kept
