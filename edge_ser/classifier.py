@@ -163,8 +163,11 @@ class Classifier:
             silent = silent and spoken
             return spoken
 
-        hop = max(1, round(model.hop_s * model.rate_hz))
-        before, rest = from_onset(blocks, model.window_samples, hop, model.rate_hz, model.lead_s, heard)
+        window, hop = model.window_samples, max(1, round(model.hop_s * model.rate_hz))
+        steps = model.form == "step"
+        if steps:  # as below: in more windows a sound that is no voice would have more chances
+            hop *= max(1, window // hop)
+        before, rest = from_onset(blocks, window, hop, model.rate_hz, model.lead_s, heard, not steps)
         return before, rest, silent
 
     def _windows(self, blocks: Iterable[Float32], talk: Talk | None, first: int) -> Iterator[Scored]:

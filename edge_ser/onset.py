@@ -40,20 +40,21 @@ def from_onset(
     rate_hz: int,
     lead_s: float,
     heard: Callable[[int, Float32], bool],
+    overlap_last: bool = True,
 ) -> tuple[int, Iterator[Float32]]:
     """(how many samples are left out, the rest in blocks).
 
     The onset is looked for in the first ``window`` of which ``heard(first sample, samples)``, one every
-    ``hop``, the last flush with the end; what is before that window is left out. Holds a window, a hop and a
-    block.
+    ``hop``; what is before that window is left out. The last one is flush with the end if ``overlap_last``,
+    else what is left, if that is more than half of one. Holds a window, a hop and a block.
     """
     rest = iter(blocks)
     kept = _filled(np.zeros(0, np.float32), window, rest)
     position = 0
     while not heard(position, kept[:window]):
         kept = _filled(kept, window + hop, rest)
-        step = min(hop, len(kept) - window)
-        if step <= 0:
+        step = min(hop, len(kept) - window) if overlap_last else hop
+        if step <= 0 or 2 * (len(kept) - step) <= window:
             return position, chain([kept], rest)
         kept, position = kept[step:], position + step
     left_out = before_onset(kept[:window], rate_hz, lead_s)

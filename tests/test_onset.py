@@ -81,6 +81,21 @@ def test_where_nothing_is_heard_the_last_window_stays(n):
     np.testing.assert_array_equal(np.concatenate(list(rest)), sound[left_out:])
 
 
+@pytest.mark.parametrize(
+    ("n", "asked_at", "left_out"),
+    [(40000, [0], 0), (72000, [0], 0), (72001, [0, 48000], 48000), (130000, [0, 48000, 96000], 96000)],
+)
+def test_windows_one_after_another_leave_a_rest_of_half_of_one_to_the_one_before(n, asked_at, left_out):
+    asked = []
+
+    def heard(start, samples):
+        asked.append(start)
+        return False
+
+    found, rest = from_onset(iter([quiet(n)]), 48000, 48000, RATE_HZ, 0.3, heard, overlap_last=False)
+    assert (asked, found, len(np.concatenate(list(rest)))) == (asked_at, left_out, n - left_out)
+
+
 @pytest.mark.parametrize("form", ["window_model", "step_model"])
 @pytest.mark.parametrize("seconds", [0.5, 2.3])
 def test_quiet_before_a_recording_changes_nothing(form, seconds, request):
