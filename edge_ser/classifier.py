@@ -163,17 +163,22 @@ class Classifier:
             silent = silent and spoken
             return spoken
 
-        window, hop = model.window_samples, max(1, round(model.hop_s * model.rate_hz))
+        window, hop = self._cut()
         steps = model.form == "step"
-        if steps:  # as below: in more windows a sound that is no voice would have more chances
-            hop *= max(1, window // hop)
+        if steps:  # one window after another, as below: in more of them other sounds would have more chances
+            hop = window
         before, rest = from_onset(blocks, window, hop, model.rate_hz, model.lead_s, heard, not steps)
         return before, rest, silent
 
+    def _cut(self) -> tuple[int, int]:
+        """Samples of the windows in which a voice is looked for, in the step form whole hops, and of a hop."""
+        hop = max(1, round(self.model.hop_s * self.model.rate_hz))
+        window = self.model.window_samples
+        return (max(1, window // hop) * hop if self.model.form == "step" else window), hop
+
     def _windows(self, blocks: Iterable[Float32], talk: Talk | None, first: int) -> Iterator[Scored]:
         """The window form: every window by itself. The blocks begin with the sample ``first``."""
-        hop = max(1, round(self.model.hop_s * self.model.rate_hz))
-        for offset, samples in cut_windows(blocks, self.model.window_samples, hop):
+        for offset, samples in cut_windows(blocks, *self._cut()):
             start = first + offset
             silent = is_silent(samples)
             spoken = not silent and (talk is None or talk.heard_in(start, samples))
@@ -209,8 +214,7 @@ class Classifier:
         A voice is looked for in the window's worth of audio that a hop belongs to, and the end of a recording
         is taken for what the window before it was.
         """
-        hop = max(1, round(self.model.hop_s * self.model.rate_hz))
-        window = max(1, self.model.window_samples // hop) * hop
+        window, hop = self._cut()
         engine = self.engine
         engine.reset()
         held: tuple[int, Float32, Float32, bool] | None = None

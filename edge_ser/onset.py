@@ -25,12 +25,17 @@ def before_onset(samples: Float32, rate_hz: int, lead_s: float) -> int:
     7872
     """
     chunk = round(CHUNK_S * rate_hz)
-    chunks = samples[: len(samples) // chunk * chunk].reshape(-1, chunk)
-    power = np.einsum("ij,ij->i", chunks, chunks)
+    power = chunk_powers(samples[: len(samples) // chunk * chunk], chunk)
     if not len(power):
         return 0
     first = int(np.argmax(power >= power.max() * np.float32(10 ** (-QUIET_DB / 10))))
     return max(0, first * chunk - round(lead_s * rate_hz))
+
+
+def chunk_powers(samples: Float32, chunk: int) -> Float32:
+    """The sum of squares [chunks] of each ``chunk`` of ``samples`` [chunks * chunk]."""
+    chunks = samples.reshape(-1, chunk)
+    return np.asarray(np.einsum("ij,ij->i", chunks, chunks))
 
 
 def from_onset(

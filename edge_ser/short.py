@@ -8,11 +8,9 @@ wrong: what is there is heard again until the window is full.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float32 = NDArray[np.float32]
+from edge_ser.onset import CHUNK_S, Float32, chunk_powers
 
-CHUNK_S = 0.032
 CHUNKS = 2  # at the end
 QUIET_DB = 20.0  # below the loudest chunk: speech has ended
 
@@ -26,8 +24,7 @@ def breaks_off(samples: Float32, rate_hz: int) -> bool:
     False
     """
     chunk = round(CHUNK_S * rate_hz)
-    chunks = samples[len(samples) % chunk :].reshape(-1, chunk)
-    power = np.einsum("ij,ij->i", chunks, chunks)
+    power = chunk_powers(samples[len(samples) % chunk :], chunk)
     return bool(len(power) and power[-CHUNKS:].max() >= power.max() * np.float32(10 ** (-QUIET_DB / 10)) > 0)
 
 

@@ -93,7 +93,9 @@ class Extractor:
         return self._frames(self._heard(samples))
 
     def _heard(self, samples: Samples) -> Samples:
-        """Without what the recipe leaves out; of the beginning, what a device without Silero would."""
+        """Without what the recipe leaves out; of the beginning, what a device without Silero would (a step
+        model to a few chunks where its first window is digital silence: it cuts windows elsewhere).
+        """
         if self.input.silence == "remove":
             samples = speech_only(samples, self.rate_hz)
         if self.input.lead_s:
