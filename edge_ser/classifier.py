@@ -171,7 +171,7 @@ class Classifier:
         return before, rest, silent
 
     def _cut(self) -> tuple[int, int]:
-        """Samples of the windows in which a voice is looked for, in the step form whole hops, and of a hop."""
+        """Samples of a window in which a voice is looked for, in the step form whole hops, and of a hop."""
         hop = max(1, round(self.model.hop_s * self.model.rate_hz))
         window = self.model.window_samples
         return (max(1, window // hop) * hop if self.model.form == "step" else window), hop
