@@ -11,6 +11,7 @@ from small_models import RATE_HZ, signal
 
 from convert.modelfile import pack, unpack
 from edge_ser import Classifier, short
+from edge_ser.live.scoring import make_scorer
 from edge_ser.model import Model
 from edge_ser.short import breaks_off, filled
 from train.features import Extractor
@@ -52,6 +53,10 @@ def test_what_breaks_off_fills_the_window(both, n):
     assert found.scores == plain.classify(again).scores
     assert (found.duration_s, found.segments[0].end_s) == (n / RATE_HZ, n / RATE_HZ)
     np.testing.assert_array_equal(filled(sound, RATE_HZ, 12800, RATE_HZ), again)
+    live = make_scorer(repeating.engine)
+    live.begin(0)
+    said = live.score(lambda begin, end: sound[begin:end], 0, n)
+    assert said.tolist() == list(found.scores.values())
 
 
 def test_what_is_long_enough_or_has_ended_is_followed_by_silence(both):
