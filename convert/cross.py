@@ -20,7 +20,7 @@ from convert.run import read_run
 from edge_ser.classifier import Classifier
 from edge_ser.errors import ModelError
 from edge_ser.prediction import Prediction
-from train.metrics import confusion, evaluate, uar, wa
+from train.metrics import bootstrap_draws, confusion, evaluate, interval_of, uar, wa
 from train.utterance import Utterance
 
 INT8 = "int8.tflite"  # a fold's model file, beside its run
@@ -108,7 +108,19 @@ def _pool(
     folds = f"{len(conversions) // seeds} folds" + (f" of {seeds} seeds" if seeds > 1 else "")
     parity = compare(logits, owners, true, labels, f"the held-out speakers of all {folds}")
     plain = utterance_scores(logits.ints, owners)
-    parity["chain_agreement"] = float((plain.argmax(axis=1) == heard.argmax(axis=1)).mean())
+    said = {
+        "float": utterance_scores(logits.floats, owners).argmax(axis=1),
+        "graph": plain.argmax(axis=1),
+        "int8": heard.argmax(axis=1),
+    }
+
+    def loss_interval(of: str, figure: Callable[[np.ndarray[Any, Any]], float]) -> list[float]:
+        both = said["float"], said[of]
+        one, other = (bootstrap_draws(true, each, speakers, len(labels), figure) for each in both)
+        return interval_of(one - other)
+
+    parity["uar_loss_points_interval"] = [100 * end for end in loss_interval("graph", uar)]
+    parity["chain_agreement"] = float((said["graph"] == said["int8"]).mean())
     return {
         "protocol": cv["protocol"],
         "recipe": cv["recipe_name"],
@@ -126,8 +138,9 @@ def _pool(
                 "int8": int8_figures[name],
                 "interval": int8_figures[f"{name}_interval"],
                 "float_interval": float_figures[f"{name}_interval"],
+                "loss_interval": loss_interval("int8", figure),
             }
-            for name in ("uar", "wa")
+            for name, figure in (("uar", uar), ("wa", wa))
         },
         "per_seed": _per_seed(conversions, heard, labels),
         "per_class": {

@@ -38,7 +38,7 @@ from edge_ser.model import Model
 from train.arrays import Labels, Samples
 from train.audio import read_audio
 from train.dataset import true_labels
-from train.metrics import bootstrap_draws, confusion, uar
+from train.metrics import bootstrap_draws, confusion, interval_of, uar
 from train.utterance import Utterance
 
 ENROL_S = 30.0
@@ -182,7 +182,7 @@ def _table(heard: dict[str, list[dict[str, Any]]], labels: Sequence[str]) -> dic
             draws[case].append(drawn)
             row[case] = {
                 "uar": uar(confusion(true, said, n)),
-                "interval": _interval(drawn),
+                "interval": interval_of(drawn),
                 "shares": _shares(said, n),
                 "swallowed_by": swallowers(_shares(true, n), _shares(said, n), labels),
             }
@@ -190,10 +190,12 @@ def _table(heard: dict[str, list[dict[str, Any]]], labels: Sequence[str]) -> dic
     mean = {
         case: {
             "uar": float(np.mean([row[case]["uar"] for row in rows])),
-            "interval": _interval(np.mean(drawn, axis=0)),
+            "interval": interval_of(np.mean(drawn, axis=0)),
         }
         for case, drawn in draws.items()
     }
+    lost = np.mean(draws["float"], axis=0) - np.mean(draws["plain"], axis=0)
+    mean["plain"]["loss_interval"] = interval_of(lost)
     return {
         "labels": list(labels),
         "enrolled_s": ENROL_S,
@@ -243,8 +245,3 @@ def swallowers(
 
 def _shares(labels: Labels, n: int) -> list[float]:
     return [float(share) for share in np.bincount(labels, minlength=n)[:n] / len(labels)]
-
-
-def _interval(draws: NDArray[np.float64]) -> list[float]:
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return [float(low), float(high)]

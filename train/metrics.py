@@ -81,7 +81,11 @@ def bootstrap_interval(
     """95 % interval of a figure of the confusion matrix when ``groups`` (speakers) are drawn with
     replacement.
     """
-    draws = bootstrap_draws(true, predicted, groups, n_classes, figure, seed)
+    return interval_of(bootstrap_draws(true, predicted, groups, n_classes, figure, seed))
+
+
+def interval_of(draws: NDArray[np.float64]) -> list[float]:
+    """The 95 % interval of what was drawn."""
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return [float(low), float(high)]
 
@@ -94,7 +98,9 @@ def bootstrap_draws(
     figure: Callable[[NDArray[Any]], float],
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """The figure in each of ``BOOTSTRAPS`` drawings of ``groups``."""
+    """The figure in each of ``BOOTSTRAPS`` drawings of ``groups``: the same ones for the same ``groups`` and
+    ``seed``, so that differences may be taken draw by draw.
+    """
     names = sorted(set(groups))
     members = np.array([names.index(group) for group in groups])
     matrices = np.stack(
