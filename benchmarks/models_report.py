@@ -30,7 +30,16 @@ from benchmarks.models_figures import (
 )
 from benchmarks.models_plot import PLOT, plot
 from convert.shipped import shipped
-from convert.tables import interval, measured, percent, shares_table, strangers_table, table
+from convert.tables import (
+    interval,
+    loss,
+    measured,
+    percent,
+    shares_table,
+    strangers_loss,
+    strangers_table,
+    table,
+)
 from edge_ser.model import DEFAULT_MODEL, MODELS, Model
 
 PAGE = HOME / "docs" / "models.md"
@@ -152,12 +161,14 @@ def side_by_side(corpus: str, figures: dict[str, dict[str, Record]], anchors: li
         if corpus_of(by_protocol) != corpus:
             continue
         kb = size_kb(name, next(iter(by_protocol.values())))
-        losses = [100 * (each["uar"]["float"] - each["uar"]["int8"]) for each in by_protocol.values()]
+        worst = max(
+            (each["uar"] for each in by_protocol.values()), key=lambda uar: uar["float"] - uar["int8"]
+        )
         cells = (
             f"**{name}**",
             *(_both(by_protocol.get(protocol)) for protocol in ("apart", "mixed")),
             f"{kb:.0f} KB" if kb else "–",
-            f"ours; int8 costs {max(losses):+.1f} points of UAR".replace("+-", "−").replace("-", "−"),
+            f"ours; {loss(worst['float'], worst['int8'], worst.get('loss_interval'))}",
         )
         rows.append((kb or 0.0, cells))
     for each in anchors:
@@ -288,7 +299,7 @@ def strangers(figures: dict[str, dict[str, Record]], anchors: Record) -> str:
             f"Recipe of {name}, trained on all corpora but the one in the row, seeds "
             f"{', '.join(map(str, part['rows'][0]['seeds']))}; by {measured(part)}.",
             strangers_table(part, anchors["strangers"]["uar"]),
-            f"{anchors['strangers_adapted']['system']} (transductive): "
+            f"{strangers_loss(part)}. {anchors['strangers_adapted']['system']} (transductive): "
             f"{percent(anchors['strangers_adapted']['uar']['mean'])} on average.",
             "What is said, against what is true; bold: more than twice the true share and ten points, "
             "and what a profile makes of it.",

@@ -9,7 +9,7 @@ from typing import Any
 from convert.confidence import calibration_of
 from convert.measured import measured_section
 from convert.parity import INTERPRETERS
-from convert.tables import interval, percent, robustness_section, strangers_section, table
+from convert.tables import interval, loss, percent, robustness_section, strangers_section, table
 
 
 def write_card(record: Mapping[str, Any]) -> str:
@@ -102,6 +102,7 @@ def _bytes(state: Mapping[str, Any]) -> int:
 
 def _figures(record: Mapping[str, Any]) -> str:
     evaluation = record["evaluation"]
+    uar = evaluation["uar"]
     keys = ("float", "float_interval", "int8", "interval")
     figures = [(name.upper(), *(_figure(evaluation[name][key]) for key in keys)) for name in ("uar", "wa")]
     lines = [
@@ -116,6 +117,7 @@ def _figures(record: Mapping[str, Any]) -> str:
         "was trained "
         "by the same recipe on all speakers.",
         table(("", "float", "95 % interval", "int8", "95 % interval"), figures),
+        f"As a device hears them, {loss(uar['float'], uar['int8'], uar.get('loss_interval'))}.",
     ]
     classes = [
         (

@@ -123,10 +123,11 @@ def _rescale(op: Op, read: Float, made: Float) -> None:
     x, weights, bias = op.inputs
     assert weights.data is not None and bias.data is not None
     if op.kind == "DEPTHWISE_CONV_2D":
-        by: Float = made / np.repeat(read, len(made) // len(read))
+        read = np.repeat(read, len(made) // len(read))
+        scaled = weights.data / read * made
     else:
-        by = made.reshape(-1, *[1] * (weights.data.ndim - 1)) / read
-    op.inputs = [x, constant(weights.data * by), constant(bias.data * made)]
+        scaled = weights.data / read * np.expand_dims(made, tuple(range(1, weights.data.ndim)))
+    op.inputs = [x, constant(scaled), constant(bias.data * made)]
 
 
 class _Sets:

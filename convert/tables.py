@@ -20,6 +20,17 @@ def interval(bounds: Sequence[float]) -> str:
     return f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
 
 
+def loss(by_float: float, by_int8: float, bounds: Sequence[float] | None) -> str:
+    """What int8 costs, in points, with its 95 % interval where that was measured."""
+    known = "" if bounds is None else f" (95 %: {_signed(bounds[0])} to {_signed(bounds[1])})"
+    return f"int8 costs {_signed(by_float - by_int8)} points of UAR{known}"
+
+
+def _signed(share: float) -> str:
+    tenths = round(1000 * share)
+    return "0" if not tenths else f"{tenths / 10:+.1f}".replace("-", "−")
+
+
 def measured(part: Mapping[str, Any]) -> str:
     """Where a part of an evaluation comes from."""
     return f"`{part['command']}`, commit {part['git_commit'][:9]}, {part['machine']}, {part['date']}"
@@ -73,6 +84,12 @@ def strangers_table(part: Mapping[str, Any], baseline: Mapping[str, float] | Non
     return table([*header, "ComParE + SVM, as is"] if known else header, rows)
 
 
+def strangers_loss(part: Mapping[str, Any]) -> str:
+    mean = part["mean"]
+    of_mean = loss(mean["float"]["uar"], mean["plain"]["uar"], mean["plain"].get("loss_interval"))
+    return f"As is, {of_mean}, the mean of the corpora"
+
+
 def shares_table(part: Mapping[str, Any]) -> str:
     """Predicted against true shares of the classes, as is and with a profile; what swallows is bold."""
     labels = part["labels"]
@@ -102,5 +119,5 @@ def strangers_section(part: Mapping[str, Any]) -> str:
         "Trained on all corpora but the one tested, int8 through the whole chain. A profile is made of "
         f"up to {part['enrolled_s']:g} s of the speaker's own neutral audio, as of somebody who reads aloud, "
         "none of it tested; of any mood: of audio whatever its emotion, which --adapt has heard too.\n\n"
-        f"{strangers_table(part)}\n\n{shares_table(part)}\n\n{verdict}"
+        f"{strangers_table(part)}\n\n{strangers_loss(part)}.\n\n{shares_table(part)}\n\n{verdict}"
     )

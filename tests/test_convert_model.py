@@ -25,6 +25,7 @@ from convert.adapt import learnt_from, spare  # noqa: E402
 from convert.calibration import choose  # noqa: E402
 from convert.data import Source, in_chunks  # noqa: E402
 from convert.run import read_run  # noqa: E402
+from convert.tables import loss  # noqa: E402
 from train.fit import fit  # noqa: E402
 from train.models import load_model  # noqa: E402
 from train.recipe import RECIPES, load_recipe  # noqa: E402
@@ -356,6 +357,11 @@ def test_seeds_are_pooled_and_told_apart(runs, tmp_path, names):
     assert f"{100 * figures['uar']['float']:.1f} % | {low:.1f}–{high:.1f} % |" in card
     assert "| gender | utterances | UAR, float | UAR, int8 |" in card
     assert "UAR of each seed, int8: 0: " in card
+    lost = figures["uar"]["float"] - figures["uar"]["int8"]  # of one speaker, whoever is drawn
+    assert figures["uar"]["loss_interval"] == pytest.approx([lost, lost])
+    points = figures["folds_parity"]["uar_loss_points"]
+    assert figures["folds_parity"]["uar_loss_points_interval"] == pytest.approx([points, points])
+    assert loss(figures["uar"]["float"], figures["uar"]["int8"], [lost, lost]) in card
 
 
 def test_the_card_has_the_cost_of_its_own_graph_and_of_no_other(window, runs, tmp_path):

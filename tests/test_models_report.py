@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from convert.shipped import shipped
+from convert.tables import loss
 from edge_ser.model import DEFAULT_MODEL
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -143,3 +144,8 @@ def test_what_sounds_became_is_kept_model_by_model(tmp_path):
     found = json.loads(path.read_text())
     assert found["models"] == {"one": {"git_commit": "b"}, "two": {"git_commit": "c"}}
     assert list(found["models"]) == ["one", "two"] and found["outcomes"] == list(nonspeech.OUTCOMES)
+
+
+def test_what_int8_costs_is_said_in_points():
+    assert loss(0.8261, 0.8230, [-0.0012, 0.0074]) == "int8 costs +0.3 points of UAR (95 %: −0.1 to +0.7)"
+    assert loss(0.8261, 0.8264, None) == "int8 costs 0 points of UAR"
