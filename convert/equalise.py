@@ -1,9 +1,11 @@
-"""Makes the channels of a layer equally large, so that the one scale they share in int8 fits each of them.
+"""Makes the channels around depthwise filters equally large, so that the one scale they share in int8 fits
+each of them.
 
 A channel may be multiplied by a number if whatever reads it divides by that number: the graph computes the
 same, but for a small channel the shared step becomes finer (cross-layer equalisation; Nagel et al., Data-Free
 Quantization, ICCV 2019, section 4.1). Here sizes are measured, and a channel is followed through all that
-leaves it a channel: pools, rings of past frames, joined paths, ReLU.
+leaves it a channel: pools, rings of past frames, joined paths, ReLU. Between two dense layers it is left
+alone: there the weights that read it lose as much as it gains (docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from convert.calibration import MAX_VALUES, thinned
-from convert.ir import Array, Float, Graph, Op, Value, constant, is_mean_filter
+from convert.ir import Array, Float, Graph, Op, Value, constant
 from convert.lift import WEIGHTED
 
 # A channel's size is what one in a thousand of its numbers exceeds: the largest may stand alone.
@@ -28,14 +30,17 @@ def equalise(graph: Graph, features: Float) -> None:
     """Rescales channels of ``graph`` in place, by their sizes over features [sequences, frames, features],
     standardised. What it computes stays the same but for the last digits of float32.
     """
-    layers = [op for op in graph.ops if op.kind in WEIGHTED and not is_mean_filter(op)]
+    layers = [op for op in graph.ops if op.kind in WEIGHTED and not _filters_alike(op)]
     ties = _Ties(graph, layers)
+    depthwise = [op for op in layers if op.kind == "DEPTHWISE_CONV_2D"]
+    beside = [value for op in depthwise for value in (op.inputs[0], op.outputs[0])]
+    free = {channel for value in beside for channel in ties.of(value)} - ties.held
     of_channel: dict[Hashable, float] = {}
     of_layer: dict[Hashable, float] = {}
     for value, sizes in _sizes(graph, features, [op.outputs[0] for op in layers]).items():
         layer = ties.values.root(value)
         for channel, size in zip(ties.of(value), sizes, strict=True):
-            if channel not in ties.held:
+            if channel in free:
                 of_channel[channel] = max(of_channel.get(channel, 0.0), float(size))
                 of_layer[layer] = max(of_layer.get(layer, 0.0), float(size))
 
@@ -97,7 +102,15 @@ def _keeps_channels(op: Op, moving: Sequence[Value]) -> bool:
         return bool(last not in op.options["axes"])
     if op.kind == "CONCATENATION":
         return bool(op.options["axis"] != last)
-    return op.kind in _KEEPS_CHANNELS or is_mean_filter(op)
+    return op.kind in _KEEPS_CHANNELS or _filters_alike(op)
+
+
+def _filters_alike(op: Op) -> bool:
+    """Whether ``op`` does the same to every channel: average pooling, for one, written as a convolution."""
+    if op.kind != "DEPTHWISE_CONV_2D":
+        return False
+    weights, bias = (np.asarray(value.data) for value in op.inputs[1:])
+    return bool((weights == weights[..., :1]).all() and not bias.any())
 
 
 def _sizes(graph: Graph, features: Float, values: Sequence[Value]) -> dict[Value, Float]:

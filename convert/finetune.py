@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from convert.integers import Quant
-from convert.ir import Array, Float, Graph, Value, is_mean_filter, scale_axis
+from convert.ir import Array, Float, Graph, Op, Value, scale_axis
 from convert.lift import WEIGHTED
 from convert.lower import quants
 from convert.observe import run_float
@@ -61,7 +61,7 @@ class RoundedGraph(keras.layers.Layer):  # type: ignore[misc]
         self.axes: dict[Value, int | None] = {}
         self.tuned: dict[Value, Any] = {}
         for op in graph.all_ops():
-            if op.kind in WEIGHTED and not is_mean_filter(op):
+            if op.kind in WEIGHTED and not _is_mean_filter(op):
                 self.axes[op.inputs[1]] = scale_axis(op)
                 for value in op.inputs[1:]:
                     if value not in self.tuned:
@@ -114,3 +114,9 @@ def rounded_weights(weights: Array, axis: int | None) -> Array:
     peak = ops.maximum(ops.max(ops.abs(weights), axis=others, keepdims=True), 1e-8)
     scale = ops.stop_gradient(peak / 127.0)
     return weights + ops.stop_gradient(ops.round(weights / scale) * scale - weights)
+
+
+def _is_mean_filter(op: Op) -> bool:
+    """Average pooling written as a convolution is not for learning."""
+    data = op.inputs[1].data
+    return op.kind == "DEPTHWISE_CONV_2D" and data is not None and bool((data == data.flat[0]).all())

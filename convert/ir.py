@@ -133,12 +133,6 @@ def scale_axis(op: Op) -> int | None:
     return 3 if op.kind == "DEPTHWISE_CONV_2D" else 0
 
 
-def is_mean_filter(op: Op) -> bool:
-    """Whether ``op`` is average pooling, written as a convolution."""
-    data = op.inputs[1].data if op.kind == "DEPTHWISE_CONV_2D" else None
-    return data is not None and bool((data == data.flat[0]).all())
-
-
 def constant(data: npt.ArrayLike, name: str = "") -> Value:
     array = np.asarray(data, np.float32)
     return Value(array.shape, name, array)
