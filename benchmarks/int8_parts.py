@@ -25,7 +25,6 @@ configure()
 from convert.calibration import choose  # noqa: E402
 from convert.compiler import OUTPUT_HEADROOM  # noqa: E402
 from convert.data import Inputs, Source  # noqa: E402
-from convert.equalise import equalise  # noqa: E402
 from convert.finetune import RoundedGraph  # noqa: E402
 from convert.graphs import build_graph  # noqa: E402
 from convert.ir import Array, Float, Graph, Value  # noqa: E402
@@ -57,7 +56,6 @@ class Parts:
         self.features = self.held_out.stacked()
         classes = len(self.run.labels)
         self.graph: Graph = build_graph(self.run.load_model(), source.frames, False, classes=classes)
-        equalise(self.graph, self.calibration)
         observe(self.graph, self.calibration)
         for value in {self.graph.outputs[0], origin(self.graph.outputs[0])}:
             value.low, value.high = OUTPUT_HEADROOM * value.low, OUTPUT_HEADROOM * value.high

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from convert.calibration import best_range
-from convert.equalise import equalise
 from convert.graphs import build_graph
 from convert.integers import Quant, quantise
 from convert.interpret import run_graph
@@ -107,9 +106,7 @@ def compile_graph(
             f"calibration sequences have {calibration.shape[1]} frames, the graph takes {options.frames}"
         )
     low, high = best_range(calibration)
-    clipped = np.clip(calibration, low, high).astype(np.float32)
-    equalise(graph, clipped)
-    observe(graph, clipped)
+    observe(graph, np.clip(calibration, low, high).astype(np.float32))
     graph.inputs[0].low, graph.inputs[0].high = low, high
     _widen_output(graph, OUTPUT_HEADROOM)
     few = calibration[:: len(calibration) // FEW_SEQUENCES + 1]
