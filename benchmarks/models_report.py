@@ -161,14 +161,16 @@ def side_by_side(corpus: str, figures: dict[str, dict[str, Record]], anchors: li
         if corpus_of(by_protocol) != corpus:
             continue
         kb = size_kb(name, next(iter(by_protocol.values())))
-        worst = max(
-            (each["uar"] for each in by_protocol.values()), key=lambda uar: uar["float"] - uar["int8"]
-        )
+        costs = [
+            f"speakers {protocol}, {loss(uar['float'], uar['int8'], uar.get('loss_interval'))}"
+            for protocol in ("apart", "mixed")
+            if (uar := by_protocol.get(protocol, {}).get("uar"))
+        ]
         cells = (
             f"**{name}**",
             *(_both(by_protocol.get(protocol)) for protocol in ("apart", "mixed")),
             f"{kb:.0f} KB" if kb else "–",
-            f"ours; {loss(worst['float'], worst['int8'], worst.get('loss_interval'))}",
+            "; ".join(["ours", *costs]),
         )
         rows.append((kb or 0.0, cells))
     for each in anchors:

@@ -20,7 +20,7 @@ from convert.run import read_run
 from edge_ser.classifier import Classifier
 from edge_ser.errors import ModelError
 from edge_ser.prediction import Prediction
-from train.metrics import bootstrap_draws, confusion, evaluate, interval_of, uar, wa
+from train.metrics import confusion, difference_interval, evaluate, uar, wa
 from train.utterance import Utterance
 
 INT8 = "int8.tflite"  # a fold's model file, beside its run
@@ -113,13 +113,8 @@ def _pool(
         "graph": plain.argmax(axis=1),
         "int8": heard.argmax(axis=1),
     }
-
-    def loss_interval(of: str, figure: Callable[[np.ndarray[Any, Any]], float]) -> list[float]:
-        both = said["float"], said[of]
-        one, other = (bootstrap_draws(true, each, speakers, len(labels), figure) for each in both)
-        return interval_of(one - other)
-
-    parity["uar_loss_points_interval"] = [100 * end for end in loss_interval("graph", uar)]
+    of_graph = difference_interval(true, said["float"], said["graph"], speakers, len(labels), uar)
+    parity["uar_loss_points_interval"] = [100 * end for end in of_graph]
     parity["chain_agreement"] = float((said["graph"] == said["int8"]).mean())
     return {
         "protocol": cv["protocol"],
@@ -138,7 +133,9 @@ def _pool(
                 "int8": int8_figures[name],
                 "interval": int8_figures[f"{name}_interval"],
                 "float_interval": float_figures[f"{name}_interval"],
-                "loss_interval": loss_interval("int8", figure),
+                "loss_interval": difference_interval(
+                    true, said["float"], said["int8"], speakers, len(labels), figure
+                ),
             }
             for name, figure in (("uar", uar), ("wa", wa))
         },

@@ -102,6 +102,9 @@ def test_strangers_are_pooled_over_seeds_and_heard_adapted(workplace):
         assert part["mean"][case]["uar"] == pytest.approx(row[case]["uar"])
     cv = json.loads((workplace / "cv" / "cv.json").read_text())
     assert row["float"]["uar"] == pytest.approx(cv["metrics"]["uar"])  # the same utterances, the same models
+    low, high = part["mean"]["plain"]["loss_interval"]
+    assert low <= row["float"]["uar"] - row["plain"]["uar"] <= high
+    assert "As is, int8 costs " in strangers_section(part)
     assert "| emodb | said, as is | " in strangers_section(part).replace("|  | said", "| emodb | said")
 
 

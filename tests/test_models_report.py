@@ -85,6 +85,7 @@ def test_both_protocols_stand_in_one_row(figures):
     rows = report.side_by_side("emodb", figures, []).splitlines()
     [row] = [line for line in rows if DEFAULT_MODEL in line]
     assert "| **80.0 %** (75.0–85.0 %) / 82.0 % | **95.0 %** (75.0–85.0 %) / 82.0 % | " in row
+    assert "ours; speakers apart, int8 costs " in row and "; speakers mixed, int8 costs " in row
     assert "80.0 % (75.0–85.0 %; 3 seeds) | 95.0 % " in report.shipped_table(figures)
 
 

@@ -12,6 +12,7 @@ from edge_ser.errors import ConfigError
 from train.metrics import (
     bootstrap_interval,
     confusion,
+    difference_interval,
     evaluate,
     expected_calibration_error,
     per_class,
@@ -160,6 +161,18 @@ def test_the_interval_is_over_speakers_and_not_over_utterances() -> None:
     groups = ["right"] * 1000 + ["wrong"] * 1000
     assert bootstrap_interval(true, predicted, groups, 2, wa) == [0.0, 1.0]
     assert bootstrap_interval(true, true, groups, 2, wa) == [1.0, 1.0]
+
+
+def test_a_difference_is_taken_within_the_same_speakers() -> None:
+    """Each alone is from 0 to 1; of whomever is drawn, the second is right about a tenth less."""
+    true = np.zeros(2000, dtype=np.int64)
+    one = np.repeat([0, 1], 1000)
+    groups = ["right"] * 1000 + ["wrong"] * 1000
+    assert difference_interval(true, one, one, groups, 2, wa) == [0.0, 0.0]
+    other = one.copy()
+    other[:100] = 1
+    low, high = difference_interval(true, one, other, groups, 2, wa)
+    assert (low, high) == pytest.approx((0.0, 0.1))
 
 
 def test_a_report_names_parts_by_gender_corpus_and_speaker() -> None:

@@ -84,6 +84,19 @@ def bootstrap_interval(
     return interval_of(bootstrap_draws(true, predicted, groups, n_classes, figure, seed))
 
 
+def difference_interval(
+    true: Labels,
+    one: Labels,
+    other: Labels,
+    groups: Sequence[str],
+    n_classes: int,
+    figure: Callable[[NDArray[Any]], float],
+) -> list[float]:
+    """95 % interval of what ``one``'s figure has more than ``other``'s, the same groups drawn for both."""
+    first, second = (bootstrap_draws(true, each, groups, n_classes, figure) for each in (one, other))
+    return interval_of(first - second)
+
+
 def interval_of(draws: NDArray[np.float64]) -> list[float]:
     """The 95 % interval of what was drawn."""
     low, high = np.nanpercentile(draws, [2.5, 97.5])
