@@ -146,7 +146,7 @@ def push_and_pull(frontend: Frontend, samples: np.ndarray) -> None:
 
 
 def whole_window(engine: Engine, samples: np.ndarray) -> None:
-    engine.probabilities(engine.window(samples))
+    engine.probabilities(engine.window(samples), engine.sounding_s(samples))
 
 
 def whole_step(engine: Engine, samples: np.ndarray) -> None:

@@ -15,7 +15,9 @@ from convert.evaluate import (
     read_evaluation,
     robustness_parser,
     run_robustness,
+    run_short,
     run_strangers,
+    short_parser,
     strangers_parser,
 )
 from convert.measured import measure_parser, run_measure
@@ -30,8 +32,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m convert",
         description="Convert a run of python -m train to one int8 model file. `python -m convert cv FOLDER "
-        "-o FILE.json` converts all folds of a cross-validation and evaluates them; robustness and strangers "
-        "add to that file; shipped makes the models that ship. Each of these has its own --help.",
+        "-o FILE.json` converts all folds of a cross-validation and evaluates them; robustness, "
+        "strangers and short add to that file; shipped makes the models that ship. Each of these has its own "
+        "--help.",
         epilog=EPILOG,
     )
     top.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
@@ -203,6 +206,7 @@ def strangers(arguments: argparse.Namespace, given: list[str]) -> int:
 COMMANDS: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[..., int]]] = {
     "cv": (cv_parser, convert_cv),
     "robustness": (robustness_parser, run_robustness),
+    "short": (short_parser, run_short),
     "strangers": (strangers_with_options, strangers),
     "measure": (measure_parser, run_measure),
     "shipped": (shipped_parser, run_shipped),

@@ -9,7 +9,15 @@ from typing import Any
 from convert.confidence import calibration_of
 from convert.measured import measured_section
 from convert.parity import INTERPRETERS
-from convert.tables import interval, loss, percent, robustness_section, strangers_section, table
+from convert.tables import (
+    interval,
+    loss,
+    percent,
+    robustness_section,
+    short_section,
+    strangers_section,
+    table,
+)
 
 
 def write_card(record: Mapping[str, Any]) -> str:
@@ -32,6 +40,7 @@ def write_card(record: Mapping[str, Any]) -> str:
     for key, title, section in (
         ("robustness", "Robustness", robustness_section),
         ("strangers", "Strangers", strangers_section),
+        ("short", "Little speech", short_section),
     ):
         if key in evaluation:
             parts.append(f"## {title}\n\n{section(evaluation[key])}")

@@ -1,5 +1,5 @@
-"""``python -m convert cv | robustness | strangers | measure``: the commands that measure. All of what is
-known of one model's recipe stands in one file, convert/evaluations/NAME.json: ``cv`` writes it, the others
+"""``python -m convert cv | robustness | strangers | short | measure``: the commands that measure. All of what
+is known of one model's recipe stands in one file, convert/evaluations/NAME.json: ``cv`` writes it, the others
 add a part.
 """
 
@@ -18,7 +18,7 @@ from edge_ser.provenance import Machine
 from train.run_folder import git_commit
 
 EVALUATIONS = Path(__file__).parent / "evaluations"
-ADDED = ("robustness", "strangers", "measured")
+ADDED = ("robustness", "strangers", "short", "measured")
 
 
 def robustness_parser() -> argparse.ArgumentParser:
@@ -32,6 +32,19 @@ def robustness_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th utterance")
     parser.add_argument("--folds", type=int, metavar="N", help="only the first N folds")
+    return with_output(parser)
+
+
+def short_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m convert short",
+        description="How much answers are worth that rest on little speech, of the folds that convert cv "
+        "or strangers converted; the next conversion with the evaluation holds the model to it.",
+    )
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="CV", help="the cross-validation, or runs of train cross"
+    )
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th recording")
     return with_output(parser)
 
 
@@ -63,6 +76,22 @@ def run_robustness(options: argparse.Namespace, given: list[str]) -> int:
     add(options.output, "robustness", part, given)
     print(robustness_table(part))
     print("halved: " + (", ".join(part["halved"]) or "nothing short of noise at 0 dB"))
+    return 0
+
+
+def run_short(options: argparse.Namespace, given: list[str]) -> int:
+    """Measure, add the curve and its rows to the evaluation, print them."""
+    from convert.short import measure_short
+    from convert.tables import short_table
+    from train.corpora import corpora_root
+
+    if options.every < 1:
+        raise ConfigError("--every: 1 or more")
+    evaluation = read_evaluation(options.output)
+    part = measure_short(options.folders, evaluation, corpora_root(), options.every, print)
+    add(options.output, "short", part, given)
+    print(short_table(part))
+    print(f"full_s {part['full_s']:g}, exponent {part['exponent']:g}")
     return 0
 
 

@@ -88,6 +88,7 @@ def build_record(
         "calibration": {
             "temperature": calibration.get("temperature", 1.0),
             "abstain_below": calibration.get("abstain_below", 0.0),
+            **_short(evaluation),
         },
         "training": {
             "corpora": corpora,
@@ -109,6 +110,12 @@ def build_record(
         },
         "tools": tool_versions(),
     }
+
+
+def _short(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """What logits are worth that rest on little speech, where that was measured."""
+    part = evaluation.get("short")
+    return {"short": {name: part[name] for name in ("full_s", "exponent")}} if part else {}
 
 
 def _encoder(run: Run) -> dict[str, Any]:

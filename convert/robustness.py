@@ -40,7 +40,7 @@ def measure_folds(
     ``folders``: one cross-validation that ``python -m convert cv`` has converted, or runs of ``train cross``
     that ``python -m convert strangers`` has.
     """
-    runs, protocol = _folds(folders)
+    runs, protocol = folds_of(folders)
     runs = runs[:most]
     true: list[Labels] = []
     speakers: list[str] = []
@@ -49,10 +49,8 @@ def measure_folds(
     refused = dict.fromkeys(PERTURBATIONS, 0)
     seeds = set()
     for folder in runs:
-        path = folder / INT8
-        if not path.is_file():
-            raise ModelError(f"{path}: no such file; run python -m convert cv or strangers first")
-        fold = Fold(read_run(folder), Classifier(str(path)), root, every)
+        classifier = int8_of(folder)
+        fold = Fold(read_run(folder), classifier, root, every)
         seeds.add(fold.run.record["seed"])
         true.append(true_labels(fold.run.labels, fold.chosen))
         speakers += [each.speaker_id for each in fold.chosen]
@@ -80,7 +78,7 @@ def measure_folds(
     }
 
 
-def _folds(folders: Sequence[Path]) -> tuple[list[Path], str]:
+def folds_of(folders: Sequence[Path]) -> tuple[list[Path], str]:
     """The runs, and how they were split."""
     if not (folders[0] / "run.json").is_file():
         if len(folders) > 1:
@@ -91,6 +89,14 @@ def _folds(folders: Sequence[Path]) -> tuple[list[Path], str]:
     if len(labels) > 1:
         raise ModelError("the runs have different labels; give those of one recipe")
     return list(folders), "each corpus heard by a model of the others (unseen corpora)"
+
+
+def int8_of(folder: Path) -> Classifier:
+    """The model file that convert cv, or strangers, has left beside a fold's run."""
+    path = folder / INT8
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; run python -m convert cv or strangers first")
+    return Classifier(str(path))
 
 
 def verdict(rows: Sequence[Row], n_classes: int) -> dict[str, Any]:

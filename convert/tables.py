@@ -69,6 +69,39 @@ def robustness_section(part: Mapping[str, Any]) -> str:
     )
 
 
+def short_table(part: Mapping[str, Any]) -> str:
+    """What is right of answers that rest on little speech, and what the model says of that itself."""
+    rows = []
+    for row in part["rows"]:
+        before, after = row["before"], row["after"]
+        right = after["right_of_answers"]
+        rows.append(
+            (
+                f"{row['length_s']:g} s",
+                row["pieces"],
+                percent(row["right"]),
+                percent(before["said"]),
+                percent(after["said"]),
+                f"{percent(before['answered'])} → {percent(after['answered'])}",
+                "–" if right is None else percent(right),
+            )
+        )
+    header = ("speech", "pieces", "right", "said, uncorrected", "said", "answered", "right of the answers")
+    return table(header, rows)
+
+
+def short_section(part: Mapping[str, Any]) -> str:
+    """The curve, what it was measured on, and the table."""
+    group = {"speaker": "speakers", "corpus": "corpora"}[part["apart"]]
+    full_s, exponent = part["full_s"], part["exponent"]
+    return (
+        f"Of s seconds of sound, logits count (s / {full_s:g} s) ^ {exponent:g}, and whole from {full_s:g} s "
+        "on, so that what is said of the best label is the share that is right. Pieces from the middle of "
+        f"held-out recordings, {part['folds']} folds; fitted on other {group} than a row is measured on "
+        f"({measured(part)}).\n\n{short_table(part)}"
+    )
+
+
 def strangers_table(part: Mapping[str, Any], baseline: Mapping[str, float] | None = None) -> str:
     """UAR by unseen corpus; ``baseline`` are the figures to beat, by corpus and "mean"."""
     known = baseline or {}

@@ -177,7 +177,7 @@ def _audio(engine: Engine) -> tuple[NDArray[np.float32], float]:
 def _whole(engine: Engine, audio: NDArray[np.float32]) -> Callable[[], object]:
     """Samples to probabilities, as the classifier and the live loop do it."""
     if engine.model.form == "window":
-        return lambda: engine.probabilities(engine.window(audio))
+        return lambda: engine.probabilities(engine.window(audio), engine.sounding_s(audio))
     return lambda: engine.probabilities(engine.push(audio))
 
 

@@ -30,7 +30,7 @@ SHORT_S = 0.5
 
 class Scored(NamedTuple):
     """A window or, in the step form, a hop: its first sample and the one after its last, logits (None: no
-    speech), how much they weigh, and whether it is digital silence.
+    speech), how much they weigh, whether it is digital silence, and how many seconds of sound they rest on.
     """
 
     start: int
@@ -38,6 +38,7 @@ class Scored(NamedTuple):
     logits: Float32 | None
     weight: float
     silent: bool
+    sounding_s: float
 
 
 class Classifier:
@@ -97,7 +98,7 @@ class Classifier:
         talk = self.talk()
         before, blocks, silent = self._from_onset(reader, talk)
         pieces = self._steps if self.model.form == "step" else self._windows
-        segments, total, weight = [], np.zeros(len(self.labels)), 0.0
+        segments, total, weight, sounding_s = [], np.zeros(len(self.labels)), 0.0, 0.0
         if before:
             segments.append(Segment(0.0, before / self.model.rate_hz, NO_SPEECH, 0.0, {}))
         for piece in pieces(blocks, talk, before):
@@ -106,10 +107,11 @@ class Classifier:
             if piece.logits is None:
                 segments.append(Segment(start_s, end_s, NO_SPEECH, 0.0, {}))
                 continue
-            probabilities = self.engine.probabilities(piece.logits)
+            probabilities = self.engine.probabilities(piece.logits, piece.sounding_s)
             segments.append(Segment(start_s, end_s, *self._decide(probabilities)))
             total += piece.weight * (piece.logits if self.model.form == "step" else probabilities)
             weight += piece.weight
+            sounding_s = piece.sounding_s
         notes = reader.notes()
         if reader.duration_s < SHORT_S:
             notes.append(f"only {reader.duration_s:.2f} s of audio: a second or more tells better")
@@ -118,8 +120,9 @@ class Classifier:
             notes.append(f"{heard}: no speech to classify")
             return Prediction(NO_SPEECH, 0.0, {}, reader.duration_s, segments, notes)
         mean = (total / weight).astype(np.float32)
-        whole = self._decide(self.engine.probabilities(mean) if self.model.form == "step" else mean)
-        return Prediction(*whole, reader.duration_s, segments, notes)
+        if self.model.form == "step":
+            mean = self.engine.probabilities(mean, sounding_s)
+        return Prediction(*self._decide(mean), reader.duration_s, segments, notes)
 
     def _decide(self, probabilities: Float32) -> tuple[str, float, dict[str, float]]:
         best = int(probabilities.argmax())
@@ -183,7 +186,8 @@ class Classifier:
             silent = is_silent(samples)
             spoken = not silent and (talk is None or talk.heard_in(start, samples))
             logits = self.engine.window(samples) if spoken else None
-            yield Scored(start, start + len(samples), logits, 1.0, silent)
+            sounding_s = self.engine.sounding_s(samples) if spoken else 0.0
+            yield Scored(start, start + len(samples), logits, 1.0, silent, sounding_s)
 
     def _steps(self, blocks: Iterable[Float32], talk: Talk | None, first: int) -> Iterator[Scored]:
         """The step form, a hop at a time: the mean logits of the steps that it completes, weighted by their
@@ -192,24 +196,25 @@ class Classifier:
         """
         early: list[Scored] = []
         before: Scored | None = None
-        for start, samples, logits, spoken in self._hops(blocks, talk, first):
+        for start, samples, logits, spoken, sounding_s in self._hops(blocks, talk, first):
             silent = is_silent(samples)
             mean = logits.mean(axis=0) if len(logits) and spoken and not silent else None
-            piece = Scored(start, start + len(samples), mean, float(len(logits)), silent)
+            piece = Scored(start, start + len(samples), mean, float(len(logits)), silent, sounding_s)
             if not len(logits) and spoken and not silent:
                 if before is None:
                     early.append(piece)
                     continue
                 piece = piece._replace(logits=before.logits)
-            yield from (each._replace(logits=piece.logits) for each in early)
+            yield from (each._replace(logits=piece.logits, sounding_s=piece.sounding_s) for each in early)
             early.clear()
             yield piece
             before = piece
 
     def _hops(
         self, blocks: Iterable[Float32], talk: Talk | None, first: int
-    ) -> Iterator[tuple[int, Float32, Float32, bool]]:
-        """(first sample, samples, logits of the steps that they complete, whether there is a voice).
+    ) -> Iterator[tuple[int, Float32, Float32, bool, float]]:
+        """(first sample, samples, logits of the steps that they complete, whether there is a voice, seconds
+        of sound until their end, of windows with a voice).
 
         A voice is looked for in the window's worth of audio that a hop belongs to, and the end of a recording
         is taken for what the window before it was.
@@ -217,19 +222,22 @@ class Classifier:
         window, hop = self._cut()
         engine = self.engine
         engine.reset()
-        held: tuple[int, Float32, Float32, bool] | None = None
-        spoken = True
+        held: tuple[int, Float32, Float32, bool, float] | None = None
+        spoken, before_s, sounding_s = True, 0.0, 0.0
         for place, audio in cut_windows(blocks, window, window, overlap_last=False):
             origin = first + place
             if talk is not None and (place == 0 or 2 * len(audio) > window):
                 spoken = talk.heard_in(origin, audio)
+            before_s = sounding_s
             for offset, samples in cut_windows([audio], hop, hop, overlap_last=False):
                 if held is not None:
                     yield held
-                held = origin + offset, samples, engine.push(samples), spoken
+                if spoken and sounding_s < self.model.shortness.full_s:
+                    sounding_s = before_s + engine.sounding_s(audio[: offset + len(samples)])
+                held = origin + offset, samples, engine.push(samples), spoken, sounding_s
         if held is not None:
-            start, samples, logits, spoken = held
-            yield start, samples, np.concatenate([logits, engine.finish()]), spoken
+            start, samples, logits, spoken, sounding_s = held
+            yield start, samples, np.concatenate([logits, engine.finish()]), spoken, sounding_s
 
 
 def is_silent(samples: Float32) -> bool:

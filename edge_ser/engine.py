@@ -6,6 +6,7 @@ Step form: chunks of ``model.frames`` frames, a state handed from run to run.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from edge_ser._native import Int8Writer, LookUp
 from edge_ser.frontend import Frontend
 from edge_ser.model import Model
 from edge_ser.runtime import Runtime
-from edge_ser.short import filled
+from edge_ser.short import filled, sounding_s
 
 if TYPE_CHECKING:
     from edge_ser.warp import WarpedWriter
@@ -171,9 +172,18 @@ class Engine:
         self.reset()
         return codes
 
-    def probabilities(self, logits: Float32) -> Float32:
-        """Softmax along the last axis of (logits - leaning) / temperature."""
-        scaled = (logits.astype(np.float64) - self._leaning) / self.model.temperature
+    def sounding_s(self, samples: Float32) -> float:
+        """Seconds that sound in ``samples``, for :meth:`probabilities`; not counted where all count alike."""
+        if not self.model.shortness.exponent:
+            return math.inf
+        return sounding_s(samples, self.model.rate_hz)
+
+    def probabilities(self, logits: Float32, sounding_s: float = math.inf) -> Float32:
+        """Softmax along the last axis of (logits - leaning) / temperature, of which less is left when they
+        rest on little speech.
+        """
+        share = self.model.shortness.share(sounding_s)
+        scaled = (logits.astype(np.float64) - self._leaning) * share / self.model.temperature
         powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
         shares: Float32 = (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
         return shares

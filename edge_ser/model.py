@@ -25,6 +25,7 @@ from edge_ser.errors import ConfigError, ModelError
 from edge_ser.frontend import Frontend, FrontendOptions
 from edge_ser.graph import Graph, Tensor, read_graph
 from edge_ser.model_record import parse_record
+from edge_ser.short import Shortness
 
 if TYPE_CHECKING:
     from edge_ser.self_test import SelfTest
@@ -46,7 +47,7 @@ class Model:
     graph, whose logits are averaged with those of the plain one. ``lead_s``: a recording is heard from so
     long before its first sound (0: from its start). What is shorter than ``repeat_to_s`` is heard again from
     its start: by a step model until it has had ``repeat_chunks``, by a model for a window until that is full,
-    if it breaks off.
+    if it breaks off. ``shortness``: what logits are worth when little speech was heard.
     """
 
     def __init__(self, data: bytes, name: str) -> None:
@@ -65,6 +66,7 @@ class Model:
         self.temperature: float = float(self.record["calibration"]["temperature"])
         self.speech_only: bool = self.record.get("speech_only", True)
         self.abstain_below: float = float(self.record["calibration"]["abstain_below"])
+        self.shortness = Shortness.of(self.record["calibration"].get("short"))
         self.warps: list[float] = [float(each) for each in self.record.get("warps", [])]
         try:
             self.frontend = FrontendOptions.from_dict(self.record["frontend"])

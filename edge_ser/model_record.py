@@ -59,6 +59,10 @@ def parse_record(text: bytes, name: str) -> dict[str, Any]:
     calibration = fields.object("calibration")
     calibration.number("temperature", 0.01, 100)
     calibration.number("abstain_below", 0, 1)
+    if "short" in calibration.record:
+        short = calibration.object("short")
+        short.number("full_s", 0.01, 60)
+        short.number("exponent", 0, 4)
     _check_graph(fields.object("graph"))
     _check_states(fields)
     if "warps" in record:

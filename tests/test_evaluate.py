@@ -18,11 +18,13 @@ from convert.modelfile import unpack
 from convert.perturb import PERTURBATIONS, RATE_HZ, wav
 from convert.robustness import verdict
 from convert.shipped import LIST, shipped
+from convert.short import LENGTHS_S, Pieces, fit
 from convert.strangers import enrolment, followed, profile_of, swallowers
 from convert.tables import robustness_section, strangers_section
 from edge_ser.audio import read_audio
 from edge_ser.engine import Engine
 from edge_ser.model import DEFAULT_MODEL, MODELS, Model
+from edge_ser.short import Shortness
 from train.__main__ import main as train
 from train.recipe import recipe_names
 
@@ -125,6 +127,49 @@ def test_strangers_calibrate_and_are_heard_under_perturbation_too(workplace):
     both = evaluation | {"calibration": {"temperature": 9.0}}
     assert calibration_of(both) == calibration
     assert calibration_of({"calibration": {"temperature": 9.0}}) == {"temperature": 9.0}
+
+
+def test_what_little_speech_is_worth_is_added_and_the_next_file_knows_it(workplace, capsys):
+    figures = workplace / "short.json"
+    assert main(["short", str(workplace / "cv"), "-o", str(figures)]) == 3
+    assert "write one with python -m convert cv" in capsys.readouterr().err
+    evaluation = json.loads((workplace / "figures.json").read_text())
+    figures.write_text(json.dumps(evaluation))
+    assert main(["short", str(workplace / "cv"), "--every", "2", "-o", str(figures)]) == 0
+    part = json.loads(figures.read_text())["short"]
+    assert (part["apart"], part["folds"], part["seeds"]) == ("speaker", 2, [3])
+    for row in part["rows"]:
+        assert row["pieces"] + row["refused"] <= 24 and row["pieces"] > 0
+        assert row["after"]["said"] <= row["before"]["said"] + 1e-9
+    [fold, *_] = sorted((workplace / "cv").glob("fold-*"))
+    made = ["-o", str(workplace / "short.tflite"), "--fine-tune", "0", "--evaluation", str(figures)]
+    assert main([str(fold), *made]) == 0
+    model = Model.load(workplace / "short.tflite")
+    assert model.shortness == Shortness(part["full_s"], part["exponent"])
+    assert "## Little speech" in model.card and f"(s / {part['full_s']:g} s)" in model.card
+
+
+def test_the_curve_that_was_put_in_is_found_and_nobody_judges_their_own():
+    rng = np.random.default_rng(0)
+    pieces, true_curve = Pieces(), Shortness(1.5, 0.7)
+    for n in range(6000):
+        place = n % len(LENGTHS_S)
+        logits = rng.normal(0, 3, 4)
+        share = true_curve.share(LENGTHS_S[place])
+        chances = np.exp(share * logits) / np.exp(share * logits).sum()
+        pieces._rows.append(
+            (place, LENGTHS_S[place], logits, int(rng.choice(4, p=chances)), f"speaker {n % 5}")
+        )
+    pieces.gather()
+    curve, shares = fit(pieces)
+    for length_s in LENGTHS_S:
+        assert curve.share(length_s) == pytest.approx(true_curve.share(length_s), abs=0.06)
+    # One who is always wrong is judged by what the others say of the curve, and the others are not.
+    liar = pieces.group == "speaker 0"
+    pieces.true[liar] = pieces.logits[liar].argmin(axis=1)
+    _, after = fit(pieces)
+    np.testing.assert_array_equal(after[liar], shares[liar])
+    assert after[~liar].mean() < shares[~liar].mean()
 
 
 def test_adapting_subtracts_what_the_product_would():

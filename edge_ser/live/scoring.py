@@ -43,7 +43,9 @@ class WindowScorer:
         """Nothing is kept from one window to the next."""
 
     def score(self, between: Between, begin: int, end: int) -> NDArray[np.float32]:
-        return self._engine.probabilities(self._engine.window(between(begin, end)))
+        samples = between(begin, end)
+        engine = self._engine
+        return engine.probabilities(engine.window(samples), engine.sounding_s(samples))
 
 
 class StepScorer:
@@ -69,7 +71,7 @@ class StepScorer:
         n_classes = len(self._engine.model.labels)
         logits = [*self._logits, *self._engine.again()]
         mean = np.mean(logits, axis=0) if logits else np.zeros(n_classes, np.float32)
-        return self._engine.probabilities(mean)
+        return self._engine.probabilities(mean, self._engine.sounding_s(between(begin, end)))
 
 
 def make_scorer(engine: Engine) -> Scorer:
