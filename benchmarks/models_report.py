@@ -2,7 +2,7 @@
 
 python -m benchmarks.models_report
 
-convert/evaluations/NAME.json         python -m convert cv, robustness, strangers, measure (speakers apart)
+convert/evaluations/NAME.json         python -m convert cv, robustness, strangers, short, measure (apart)
 convert/evaluations/NAME-random.json  python -m convert cv of the same recipe on random folds
 docs/results/nonspeech.json           python -m benchmarks.nonspeech
 docs/results/foreign.json             python -m benchmarks.foreign
@@ -64,6 +64,7 @@ with the overrides in its `set`, if any, each by `--set`):
     python -m train cv RECIPE --seeds 11 12 13 -o runs/cv-NAME
     python -m convert cv runs/cv-NAME -o convert/evaluations/NAME.json
     python -m convert robustness runs/cv-NAME -o convert/evaluations/NAME.json
+    python -m convert short runs/cv-NAME -o convert/evaluations/NAME.json
     python -m benchmarks.adaptation runs/cv-NAME --json > docs/results/adaptation-NAME.json
     python -m train cv RECIPE --set evaluation.split=random-kfold --set evaluation.folds=10 \\
         --seeds 11 12 13 -o runs/cv-NAME-random
@@ -74,6 +75,7 @@ For a model of several corpora each is left out in turn:
     python -m train cv RECIPE --set evaluation.split=leave-one-corpus-out -o runs/cross-NAME
     python -m convert strangers runs/cross-NAME/fold-* -o convert/evaluations/NAME.json
     python -m convert robustness runs/cross-NAME/fold-* -o convert/evaluations/NAME.json
+    python -m convert short runs/cross-NAME/fold-* -o convert/evaluations/NAME.json
 
 Then the files, what needs the files, the files once more with that in their cards (nothing is trained
 again), and this page:
@@ -251,6 +253,39 @@ def robustness(figures: dict[str, dict[str, Record]]) -> str:
     return text + table(("condition", *parts), rows) + "\n\n" + "\n".join(f"- {note}" for note in notes)
 
 
+def little_speech(figures: dict[str, dict[str, Record]]) -> str:
+    """How sure the models are of pieces of speech, and how sure they may be."""
+    parts = {name: by["apart"]["short"] for name, by in figures.items() if "short" in by.get("apart", {})}
+    if not parts:
+        return ""
+    lengths = sorted({row["length_s"] for part in parts.values() for row in part["rows"]})
+    by_length = {name: {row["length_s"]: row for row in part["rows"]} for name, part in parts.items()}
+    rows = []
+    for length_s in lengths:
+        cells = [f"{length_s:g} s"]
+        for each in by_length.values():
+            cells.append(_of_length(each[length_s]) if length_s in each else "–")
+        rows.append(cells)
+    notes = [
+        f"{name}: (s / {part['full_s']:g} s) ^ {part['exponent']:g}; {part['protocol']}, seeds "
+        f"{', '.join(map(str, part['seeds']))}, {part['folds']} folds, by {measured(part)}."
+        for name, part in parts.items()
+    ]
+    text = (
+        "Pieces from the middle of recordings of people whom the model does not know: the share that is "
+        "right / the probability that the model gives its best label, in brackets what it would give if it "
+        "took a piece for a whole recording; then how many of the pieces it answers. Of s seconds of sound "
+        "its logits count by the curve below, which was fitted on others than those it is judged by here.\n\n"
+    )
+    return text + table(("speech", *parts), rows) + "\n\n" + "\n".join(f"- {note}" for note in notes)
+
+
+def _of_length(row: Record) -> str:
+    before, after = row["before"], row["after"]
+    sure = f"{percent(after['said'])} ({percent(before['said'])})"
+    return f"{percent(row['right'])} / {sure}; {percent(after['answered'])}"
+
+
 def nonspeech() -> str:
     record = read(RESULTS / "nonspeech.json")
     if not record:
@@ -354,6 +389,7 @@ def page() -> str:
     sections = (
         ("### Several corpora", several_corpora(figures)),
         ("## Robustness", robustness(figures)),
+        ("## Little speech", little_speech(figures)),
         ("## What is no speech", nonspeech()),
         ("## Strangers", strangers(figures, anchors)),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from convert.shipped import shipped
-from convert.tables import loss
+from convert.tables import loss, short_table
 from edge_ser.model import DEFAULT_MODEL
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -99,6 +99,22 @@ def test_a_condition_that_halves_the_figure_is_bold(figures):
     text = report.robustness(figures)
     assert "| 8 kHz source | **80.0 % → 30.0 %** |" in text and "| as recorded | 80.0 % → 79.0 % |" in text
     assert "**halves what is above chance: 8 kHz source**" in text
+
+
+def test_how_sure_a_model_is_of_a_piece_stands_beside_how_often_it_is_right(figures):
+    before = {"said": 0.8, "answered": 0.9, "right_of_answers": 0.5}
+    row = {"length_s": 0.5, "pieces": 9, "refused": 1, "right": 0.48, "before": before}
+    row["after"] = {"said": 0.5, "answered": 0.4, "right_of_answers": None}
+    part = {**figures[DEFAULT_MODEL]["apart"]["robustness"], "full_s": 1.5, "exponent": 0.7, "seeds": [11]}
+    figures["many"]["apart"]["short"] = part | {"rows": [row, row | {"length_s": 2.0}]}
+    figures[DEFAULT_MODEL]["apart"]["short"] = part | {"rows": [row]}
+    text = report.little_speech(figures)
+    assert "| 0.5 s | 48.0 % / 50.0 % (80.0 %); 40.0 % | 48.0 %" in text
+    assert "| 2 s | – | 48.0 % / 50.0 %" in text or "| 2 s | 48.0 % / 50.0 % (80.0 %); 40.0 % | – |" in text
+    assert "(s / 1.5 s) ^ 0.7; leave one speaker out (speaker-independent), seeds 11, 10 folds" in text
+    assert "| 0.5 s | 9 | 48.0 % | 80.0 % | 50.0 % | 90.0 % → 40.0 % | – |" in short_table(
+        part | {"rows": [row]}
+    )
 
 
 def test_strangers_stand_beside_the_baseline_and_what_swallows_is_bold(figures):

@@ -96,7 +96,7 @@ def _summary(model: Model) -> list[tuple[str, str]]:
         ("input", f"{shape} ({feature})"),
         ("warps", _warps(model)),
         ("graph", f"{len(model.graph):,} bytes, int8: {', '.join(record['graph']['ops'])}"),
-        ("calibration", f"temperature {model.temperature:g}, uncertain below {model.abstain_below:g}"),
+        ("calibration", _calibration(model)),
         ("trained on", "; ".join(_corpus(entry) for entry in _objects(training.get("corpora")))),
         ("recipe", " ".join(str(training.get(key, "")) for key in ("recipe", "git_commit")).strip()),
         ("protocol", str(evaluation.get("protocol", ""))),
@@ -111,6 +111,14 @@ def _summary(model: Model) -> list[tuple[str, str]]:
         ("limits", str(record.get("limits", ""))),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _calibration(model: Model) -> str:
+    text = f"temperature {model.temperature:g}, uncertain below {model.abstain_below:g}"
+    short = model.shortness
+    if short.exponent:
+        text += f"; less sure of less than {short.full_s:g} s of speech (exponent {short.exponent:g})"
+    return text
 
 
 def _warps(model: Model) -> str:
