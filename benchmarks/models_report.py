@@ -267,7 +267,7 @@ def little_speech(figures: dict[str, dict[str, Record]]) -> str:
             cells.append(_of_length(each[length_s]) if length_s in each else "–")
         rows.append(cells)
     notes = [
-        f"{name}: (s / {part['full_s']:g} s) ^ {part['exponent']:g}; {part['protocol']}, seeds "
+        f"{name}: min(1, s / {part['full_s']:g}) ^ {part['exponent']:g}; {part['protocol']}, seeds "
         f"{', '.join(map(str, part['seeds']))}, {part['folds']} folds, by {measured(part)}."
         for name, part in parts.items()
     ]

@@ -113,10 +113,11 @@ def model_bytes(
 
 
 def _brief(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The evaluation as the file carries it: figures to five places, and of the folds' checks only what the
-    card says.
+    """The evaluation as the file carries it: figures to four places, and of the folds' checks, and of what
+    little speech is worth, only what the card says.
     """
-    kept = {name: each for name, each in evaluation.items() if name not in ("parity", "folds_parity")}
+    told = ("parity", "folds_parity", "short")
+    kept = {name: each for name, each in evaluation.items() if name not in told}
     return {**_rounded(kept), "parity": evaluation["parity"]}
 
 
@@ -125,7 +126,7 @@ def _rounded(value: Any) -> Any:
         return {name: _rounded(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(each) for each in value]
-    return round(value, 5) if isinstance(value, float) else value
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _golden(conversion: Conversion) -> Golden:

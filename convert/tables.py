@@ -78,26 +78,23 @@ def short_table(part: Mapping[str, Any]) -> str:
         rows.append(
             (
                 f"{row['length_s']:g} s",
-                row["pieces"],
-                percent(row["right"]),
-                percent(before["said"]),
-                percent(after["said"]),
-                f"{percent(before['answered'])} → {percent(after['answered'])}",
-                "–" if right is None else percent(right),
+                f"{row['right']:.0%}",
+                *(f"{after[what]:.0%} ({before[what]:.0%})" for what in ("said", "answered")),
+                "–" if right is None else f"{right:.0%}",
             )
         )
-    header = ("speech", "pieces", "right", "said, uncorrected", "said", "answered", "right of the answers")
+    header = ("speech", "right", "said (uncorrected)", "answered (uncorrected)", "of these right")
     return table(header, rows)
 
 
 def short_section(part: Mapping[str, Any]) -> str:
     """The curve, what it was measured on, and the table."""
     group = {"speaker": "speakers", "corpus": "corpora"}[part["apart"]]
-    full_s, exponent = part["full_s"], part["exponent"]
+    curve = f"min(1, s / {part['full_s']:g}) ^ {part['exponent']:g}"
+    pieces = sum(row["pieces"] for row in part["rows"])
     return (
-        f"Of s seconds of sound, logits count (s / {full_s:g} s) ^ {exponent:g}, and whole from {full_s:g} s "
-        "on, so that what is said of the best label is the share that is right. Pieces from the middle of "
-        f"held-out recordings, {part['folds']} folds; fitted on other {group} than a row is measured on "
+        f"Of s seconds of sound, logits count {curve}: what is said is then about the share that is right. "
+        f"{pieces} pieces of held-out recordings, {part['folds']} folds, fitted on other {group} "
         f"({measured(part)}).\n\n{short_table(part)}"
     )
 

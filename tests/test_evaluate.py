@@ -146,7 +146,7 @@ def test_what_little_speech_is_worth_is_added_and_the_next_file_knows_it(workpla
     assert main([str(fold), *made]) == 0
     model = Model.load(workplace / "short.tflite")
     assert model.shortness == Shortness(part["full_s"], part["exponent"])
-    assert "## Little speech" in model.card and f"(s / {part['full_s']:g} s)" in model.card
+    assert "## Little speech" in model.card and f"min(1, s / {part['full_s']:g})" in model.card
 
 
 def test_the_curve_that_was_put_in_is_found_and_nobody_judges_their_own():
