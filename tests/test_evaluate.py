@@ -258,7 +258,9 @@ def test_train_shipped_makes_the_same_bytes_twice(workplace, tmp_path, monkeypat
     monkeypatch.setattr("convert.shipped.LIST", listing)
     monkeypatch.setattr("convert.shipped.EVALUATIONS", tmp_path)
     monkeypatch.setattr("convert.parity.MAX_UAR_LOSS", 0.5)
-    (tmp_path / "tiny.json").write_text((workplace / "figures.json").read_text())
+    figures = tmp_path / "tiny.json"
+    figures.write_text((workplace / "figures.json").read_text())
+    assert main(["robustness", str(workplace / "cv"), "--every", "12", "-o", str(figures)]) == 0
     made = []
     for runs in ("one", "two"):
         models = tmp_path / f"models-{runs}"
