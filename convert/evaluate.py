@@ -22,29 +22,29 @@ ADDED = ("robustness", "strangers", "short", "measured")
 
 
 def robustness_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m convert robustness",
-        description="UAR under perturbation, float and int8, of the folds that convert cv converted, "
+    parser = _of_folds(
+        "robustness",
+        "UAR under perturbation, float and int8, of the folds that convert cv converted, "
         "or of the runs that convert strangers did.",
     )
+    parser.add_argument("--folds", type=int, metavar="N", help="only the first N folds")
+    return parser
+
+
+def short_parser() -> argparse.ArgumentParser:
+    return _of_folds(
+        "short",
+        "How much answers are worth that rest on little speech, of the folds that convert cv "
+        "or strangers converted; the next conversion with the evaluation holds the model to it.",
+    )
+
+
+def _of_folds(command: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m convert {command}", description=description)
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="CV", help="the cross-validation, or runs of train cross"
     )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th utterance")
-    parser.add_argument("--folds", type=int, metavar="N", help="only the first N folds")
-    return with_output(parser)
-
-
-def short_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m convert short",
-        description="How much answers are worth that rest on little speech, of the folds that convert cv "
-        "or strangers converted; the next conversion with the evaluation holds the model to it.",
-    )
-    parser.add_argument(
-        "folders", type=Path, nargs="+", metavar="CV", help="the cross-validation, or runs of train cross"
-    )
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th recording")
     return with_output(parser)
 
 

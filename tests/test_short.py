@@ -126,7 +126,8 @@ def test_an_answer_is_as_sure_as_the_speech_is_long(form, request):
         assert dict(zip(names, live.tolist(), strict=True)) == pytest.approx(
             sharpened(dict(zip(names, surer.tolist(), strict=True)), share), abs=1e-6
         )
-    assert unsure.classify(np.tile(sound, 3)) == plain.classify(np.tile(sound, 3)) or form == "step_model"
+    if form == "window_model":  # for the step form, below
+        assert unsure.classify(np.tile(sound, 3)) == plain.classify(np.tile(sound, 3))
 
 
 def test_a_stream_of_steps_grows_surer_until_enough_was_heard(step_model):
